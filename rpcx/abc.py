@@ -1,0 +1,307 @@
+"""Every seam of the house, as a Protocol. No code.
+
+    remoting ──Session──▶ drivers ──Stream──▶ channels
+        ▲  ◀──Link──────────┘
+        └── Formatter, MessageSink, ByteSink on the way
+
+A driver pumps a `Session`: it reads bytes from a `Stream`, hands them in, runs the `Job` objects that come
+out and sends what the session has ready. It knows nothing of calls or objects, so another protocol is just
+another session. Parameters are positional-only, so that a plug-in may name its own.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Generic, Protocol, TypeVar
+
+from rpcx.messages import Call, Fault, Reply, Return
+
+State = TypeVar("State")
+
+Buffer = bytes | bytearray | memoryview
+Clock = Callable[[], float]  # monotonic seconds
+
+
+@dataclass(slots=True)
+class PeerFacts:
+    """What is known about the process at the other end. Each layer adds, none hides."""
+
+    channel: str  # "tcp", "pipe", "inproc"
+    address: str  # for people and logs: "127.0.0.1:40312", "pipe://bank"
+    pid: int | None = None  # None: the channel cannot know
+    uid: int | None = None
+    gid: int | None = None
+    principal: str | None = None  # who it proved to be; None: nobody asked
+    name: str = ""  # what it calls itself: program and pid; never trusted
+
+    def __str__(self) -> str:
+        known = f"{self.channel} {self.address}"
+        return f"{known} pid {self.pid} uid {self.uid}" if self.pid is not None else known
+
+
+class Stream(Protocol):
+    """A connected, non-blocking stream of bytes, and who is at its other end."""
+
+    @property
+    def facts(self) -> PeerFacts: ...
+    def fileno(self) -> int: ...
+    def receive(self, size: int, /) -> bytes:
+        """At most ``size`` bytes; ``b""`` at the end. Raises BlockingIOError when there is nothing yet."""
+        ...
+
+    def receive_into(self, view: memoryview, /) -> int:
+        """Fill ``view`` from its start; how many bytes came, 0 at the end. Raises BlockingIOError."""
+        ...
+
+    def send(self, buffers: Sequence[Buffer], /) -> int:
+        """Send as much as fits now, gathered; how many bytes went. Raises BlockingIOError."""
+        ...
+
+    def close(self) -> None:
+        """Close; twice is fine."""
+        ...
+
+
+class Listener(Protocol):
+    """An open door: accepts streams."""
+
+    @property
+    def url(self) -> str:
+        """Where clients find it, with the port that was really bound."""
+        ...
+
+    def filenos(self) -> Sequence[int]:
+        """What to watch for reading (two for localhost: both address families)."""
+        ...
+
+    def accept(self) -> Stream | None:
+        """The next stranger, already non-blocking; None when nobody waits."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class Address(Protocol):
+    """A parsed URL: what `rpcx.channels.urls.Url` offers."""
+
+    @property
+    def scheme(self) -> str: ...
+    @property
+    def location(self) -> str: ...
+    @property
+    def uri(self) -> str: ...
+
+
+class Channel(Protocol):
+    """A way to carry bytes between two processes. Plug-in: entry point ``rpcx.channels``."""
+
+    @property
+    def name(self) -> str:
+        """The URL scheme."""
+        ...
+
+    def connect(self, address: Address, timeout: float, *, insecure: bool = False) -> Stream:
+        """Reach the listener at ``address`` within ``timeout`` seconds; blocks.
+
+        Raises:
+            NotSent: nobody listens there; the message says what was tried and what to do.
+            AccessDenied: the channel's rules forbid it (plain TCP, another user's pipe).
+        """
+        ...
+
+    def listen(self, address: Address, *, insecure: bool = False) -> Listener:
+        """Open a door.
+
+        Raises:
+            OSError: the place is taken; the message says by whom when that can be known.
+            AccessDenied: the channel's rules forbid it.
+        """
+        ...
+
+
+class Job(Protocol):
+    """Work that came in over a session and is to be run by its driver."""
+
+    @property
+    def blocking(self) -> bool:
+        """Known to take long: give it a thread of its own."""
+        ...
+
+    @property
+    def is_async(self) -> bool:
+        """Await `run_async` in an event loop instead of calling `run`."""
+        ...
+
+    def run(self) -> None:
+        """Do it and answer. Never raises."""
+        ...
+
+    async def run_async(self) -> None: ...
+
+    def overran(self, now: float, /) -> None:
+        """It blocked the thread that ran it; remember, so that next time it gets a worker."""
+        ...
+
+
+class Session(Protocol):
+    """One end of one connection, without I/O: bytes in, jobs out; what to send, and when to be woken.
+
+    ``receive``, ``filled``, ``eof`` and ``tick`` are called by one thread at a time; ``outgoing`` and ``due``
+    by any.
+    """
+
+    def attach(self, link: "Link", now: float, /) -> None:
+        """Called once, before anything else: the driver's side of the connection."""
+        ...
+
+    def receive(self, data: bytes, now: float, /) -> Sequence[Job]: ...
+
+    def space(self) -> memoryview | None:
+        """Where the next bytes may go directly (the rest of a large buffer); None: use `receive`."""
+        ...
+
+    def filled(self, count: int, now: float, /) -> Sequence[Job]:
+        """``count`` bytes were put into `space`."""
+        ...
+
+    def eof(self, now: float, /) -> Sequence[Job]:
+        """The other side will send no more."""
+        ...
+
+    def outgoing(self) -> Sequence[Buffer]:
+        """What is to be sent, in order; each buffer is given out once."""
+        ...
+
+    def sent(self, count: int, /) -> None:
+        """``count`` of the bytes given out have left; what remains unsent counts against the bound."""
+        ...
+
+    def due(self) -> float | None:
+        """When `tick` wants to be called; None: no timer is running."""
+        ...
+
+    def tick(self, now: float, /) -> Sequence[Job]: ...
+
+    @property
+    def finished(self) -> bool:
+        """Nothing more is to be read or sent: close the stream once `outgoing` is empty."""
+        ...
+
+    def lost(self, error: Exception, /) -> None:
+        """The stream broke or was closed; every call waiting on it fails."""
+        ...
+
+
+class Waitable(Protocol):
+    """Something a thread can wait for: a reply."""
+
+    @property
+    def done(self) -> bool: ...
+    def park(self, timeout: float | None, /) -> None:
+        """Sleep until unparked, done, or ``timeout`` seconds passed; may wake for no reason."""
+        ...
+
+    def unpark(self) -> None: ...
+
+
+class Link(Protocol):
+    """A driver's side of one connection, as the session sees it. Every method may be called by any thread."""
+
+    @property
+    def facts(self) -> PeerFacts: ...
+    def flush(self) -> None:
+        """Send what the session has ready, now if the stream takes it, else as soon as it does."""
+        ...
+
+    def flush_soon(self) -> None:
+        """Send within a millisecond, together with whatever else comes until then."""
+        ...
+
+    def rearm(self) -> None:
+        """`Session.due` moved earlier."""
+        ...
+
+    def wait(self, reply: Waitable, timeout: float | None, /) -> None:
+        """Block this thread until ``reply`` is done or ``timeout`` seconds passed."""
+        ...
+
+    def spawn(self, job: Job, /) -> None:
+        """Run a job that did not come straight out of `Session.receive`."""
+        ...
+
+    def close(self) -> None:
+        """Send what is ready and close the stream."""
+        ...
+
+
+class Values(Protocol):
+    """What a formatter may ask about values that its bytes cannot say by themselves."""
+
+    def plain(self, value: object, /) -> object:
+        """``value`` as None, bool, int, float, str, list and dict with text keys only, exactly reversible."""
+        ...
+
+    def restore(self, plain: object, /) -> object:
+        """The inverse of `plain`."""
+        ...
+
+
+class Formatter(Protocol):
+    """Turns a message's envelope into bytes and back. Plug-in: entry point ``rpcx.formatters``."""
+
+    @property
+    def name(self) -> str: ...
+    def encode(self, value: object, values: Values, /) -> tuple[bytes, Sequence[Buffer]]:
+        """The bytes of ``value``, and the large buffers that travel beside them as segments."""
+        ...
+
+    def decode(self, body: bytes, segments: Sequence[Buffer], values: Values, /) -> object:
+        """The inverse. Raises ValueError on bytes that are no message."""
+        ...
+
+
+class MessageSink(Protocol, Generic[State]):
+    """One link of the chain that sees messages. Plug-in: entry point ``rpcx.sinks``."""
+
+    @property
+    def name(self) -> str: ...
+    def request(self, call: Call, /) -> "tuple[Call, State] | Return | Fault":
+        """A call passes: hand it on with what to remember until its reply, or answer it yourself."""
+        ...
+
+    def reply(self, reply: Reply, state: State, /) -> Reply:
+        """The call's reply passes on its way back."""
+        ...
+
+
+class ByteSink(Protocol):
+    """One link that sees a message's bytes after the formatter. Plug-in: entry point ``rpcx.sinks``."""
+
+    @property
+    def name(self) -> str: ...
+    def wrap(self, data: bytes, /) -> bytes:
+        """Bytes on their way out."""
+        ...
+
+    def unwrap(self, data: bytes, /) -> bytes:
+        """Bytes on their way in. Raises ValueError when they are not this sink's."""
+        ...
+
+
+class Sponsor(Protocol):
+    """Asked when a lease ends: how many seconds more? Zero: let it go."""
+
+    def renewal(self, lease: "LeaseInfo", /) -> float: ...
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseInfo:
+    """A lease as seen from outside."""
+
+    object_id: str
+    state: str  # "NULL", "INITIAL", "ACTIVE", "RENEWING" or "EXPIRED"
+    remaining: float  # seconds; negative while sponsors are being asked
+    initial: float  # seconds
+    renew_on_call: float  # seconds
+    sponsorship_timeout: float  # seconds
+    sponsors: int  # how many are registered
+    pins: int  # calls that run on the object now

@@ -1,0 +1,1 @@
+"""How bytes are carried, and who is at the other end."""

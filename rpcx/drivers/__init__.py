@@ -1,0 +1,1 @@
+"""Who waits and who runs: threads, or somebody's event loop."""

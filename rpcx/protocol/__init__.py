@@ -1,0 +1,1 @@
+"""How it is said on the wire. Pure: bytes go in, events come out."""

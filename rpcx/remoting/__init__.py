@@ -1,0 +1,1 @@
+"""What a call means: contracts, references, proxies, dispatch."""

@@ -1,0 +1,1 @@
+"""What a call passes through between the proxy and the channel."""
