@@ -48,10 +48,6 @@ class Stream(Protocol):
         """At most ``size`` bytes; ``b""`` at the end. Raises BlockingIOError when there is nothing yet."""
         ...
 
-    def receive_into(self, view: memoryview, /) -> int:
-        """Fill ``view`` from its start; how many bytes came, 0 at the end. Raises BlockingIOError."""
-        ...
-
     def send(self, buffers: Sequence[Buffer], /) -> int:
         """Send as much as fits now, gathered; how many bytes went. Raises BlockingIOError."""
         ...
@@ -145,8 +141,7 @@ class Job(Protocol):
 class Session(Protocol):
     """One end of one connection, without I/O: bytes in, jobs out; what to send, and when to be woken.
 
-    ``receive``, ``filled``, ``eof`` and ``tick`` are called by one thread at a time; ``outgoing`` and ``due``
-    by any.
+    ``receive``, ``eof`` and ``tick`` are called by one thread at a time; the others by any.
     """
 
     def attach(self, link: "Link", now: float, /) -> None:
@@ -155,12 +150,8 @@ class Session(Protocol):
 
     def receive(self, data: bytes, now: float, /) -> Sequence[Job]: ...
 
-    def space(self) -> memoryview | None:
-        """Where the next bytes may go directly (the rest of a large buffer); None: use `receive`."""
-        ...
-
-    def filled(self, count: int, now: float, /) -> Sequence[Job]:
-        """``count`` bytes were put into `space`."""
+    def wanted(self) -> int:
+        """How many bytes the next read should ask for: more inside a large message, so that it comes whole."""
         ...
 
     def eof(self, now: float, /) -> Sequence[Job]:

@@ -1,0 +1,476 @@
+"""One duplex connection, without I/O: bytes in, events out; actions in, bytes out.
+
+      OPENING ──agreed──▶ OPEN ──goodbye──▶ CLOSING ──drained──▶ CLOSED
+         └──refused, late──────────error, eof──────────────────────▲
+
+Both ends are equal once the handshake is done: either may call, and calls of both directions share the
+connection. A call's id belongs to its caller; `RETURN`, `FAULT`, `ITEM` and `END` answer ids of ours,
+`CALL`, `BATCH`, `CANCEL` and `CREDIT` carry ids of theirs. Rules that must hold are all in this file:
+
+1. An id is in flight until its answer was *sent*, even when its caller cancelled it: a slot is free only
+   when the work ended (HTTP/2's rapid reset freed it earlier).
+2. We never have more calls in flight than the peer allows: further ones wait here, unsent.
+3. An answer to a call we gave up is dropped; an answer to a call we never made breaks the protocol.
+4. A stream sends no more items than it has credit for.
+5. Time comes in as ``now``; `due` says when `tick` wants to be called.
+
+An event is ``(kind, token, body, segments)``: for our own calls ``token`` is what `call` was given, for the
+peer's it is their id. The hot path makes no object but that tuple.
+"""
+
+from collections import deque
+from collections.abc import Sequence
+from enum import IntEnum
+from typing import Final, Literal
+
+from rpcx.abc import Buffer
+from rpcx.errors import BY_NAME, ConnectionLost, LimitExceeded, ProtocolError, RpcxError
+from rpcx.protocol.frames import HEADER, HEADER_SIZE, NO_SEGMENTS, Frame, FrameReader, Kind, frame
+from rpcx.protocol.handshake import (
+    HELLO_BYTES,
+    MAGIC,
+    Agreement,
+    Limits,
+    Offer,
+    agree,
+    refusal,
+    refused,
+    welcome,
+    welcomed,
+)
+
+CALL: Final = int(Kind.CALL)
+ONEWAY: Final = int(Kind.ONEWAY)
+BATCH: Final = int(Kind.BATCH)
+RETURN: Final = int(Kind.RETURN)
+FAULT: Final = int(Kind.FAULT)
+ITEM: Final = int(Kind.ITEM)
+END: Final = int(Kind.END)
+CREDIT: Final = int(Kind.CREDIT)
+CANCEL: Final = int(Kind.CANCEL)
+RELEASE: Final = int(Kind.RELEASE)
+PING: Final = int(Kind.PING)
+PONG: Final = int(Kind.PONG)
+GOODBYE: Final = int(Kind.GOODBYE)
+
+OPENED: Final = 100  # events that are no frames: the handshake is done; token is the Agreement
+DROPPED: Final = 101  # a late answer to a call we gave up: whatever it refers to is to be released
+CLOSED: Final = 102  # no more events follow; token is the error, or None after an orderly end
+
+HELD_CALLS: Final = 100_000  # that may wait unsent for the peer's in-flight limit; then LimitExceeded
+CANCELS_JUDGED: Final = 200  # calls after which a peer that cancels most of them is cut off (Envoy: 500)
+CANCEL_WINDOW: Final = 10.0  # seconds within which they count
+
+Event = tuple[int, object, bytes, Sequence[Buffer]]
+Role = Literal["client", "server"]
+
+
+class Phase(IntEnum):
+    """Where the connection is in its life."""
+
+    OPENING, OPEN, CLOSING, CLOSED = range(4)
+
+
+class Connection:
+    """The protocol's state machine. One owner at a time: it holds no lock."""
+
+    def __init__(self, role: Role, offer: Offer, limits: Limits, now: float) -> None:
+        self.role = role
+        self.phase = Phase.OPENING
+        self.agreement: Agreement | None = None  # set when OPEN
+        self.error: RpcxError | None = None  # why it closed; None: orderly, or not closed
+        self.limits = limits
+        self._offer = offer
+        self._reader = FrameReader(HELLO_BYTES)  # the full limit is granted after the handshake
+        self._magic = b""  # of the peer's magic, as far as it came
+        self._out: list[Buffer] = []  # to be sent, in order
+        self._unsent = 0  # bytes in _out and given out but not yet reported as sent
+        self._blocked = 0.0  # since when the stream takes nothing of what waits; 0: it does, or nothing waits
+        self._heard = now  # when bytes last came
+        self._frame_due = 0.0  # when the frame under way must be complete; 0: none is
+        self._opening_due = now + limits.handshake
+        self._pinged = 0.0  # when we asked whether the peer lives; 0: no answer outstanding
+        self._next_id = 1
+        self._calls: dict[int, object] = {}  # our calls in flight: id → token
+        self._abandoned: set[int] = set()  # our calls in flight that we gave up
+        self._held: deque[tuple[int, int, bytes, Sequence[Buffer]]] = deque()  # unsent, over the peer's limit
+        self._allowed = 1  # calls the peer lets us have in flight
+        self._serving: dict[int, int] = {}  # the peer's calls: id → credit for stream items
+        self._cancels = 0  # the peer's cancels among …
+        self._judged = 0  # … its calls since …
+        self._judged_since = now
+        if role == "client":
+            self._queue([MAGIC + frame(Kind.HELLO, 0, offer.to_bytes())[0]])
+
+    # --- what comes in -------------------------------------------------------------------------------------
+
+    def receive(self, data: bytes, now: float) -> list[Event]:
+        """The events that ``data`` completes. After an error the last event is CLOSED."""
+        self._heard = now
+        self._pinged = 0.0
+        if self.phase == Phase.CLOSED:
+            return []
+        try:
+            if self.phase == Phase.OPENING:
+                return self._open(data, now)
+            events = self._events(self._reader.read(data), now)
+        except RpcxError as error:
+            return self._fail(error)
+        if self._reader.partial:
+            if not self._frame_due:
+                self._frame_due = now + self.limits.frame_seconds
+            self._frame_due += len(data) / 65536
+        else:
+            self._frame_due = 0.0
+        return events
+
+    def _events(self, frames: list[Frame], now: float) -> list[Event]:
+        events: list[Event] = []
+        for kind, call_id, body, segments in frames:
+            if kind == CALL or kind == BATCH:
+                if call_id in self._serving:
+                    raise ProtocolError(f"call id {call_id} is in use")
+                if len(self._serving) >= self.limits.in_flight:
+                    raise LimitExceeded(f"more than {self.limits.in_flight} calls in flight")
+                self._serving[call_id] = 0
+                self._judged += 1
+                events.append((kind, call_id, body, segments))
+            elif kind == RETURN or kind == FAULT or kind == END:
+                self._answered(kind, call_id, body, segments, events)
+            elif kind == ONEWAY or kind == RELEASE:
+                events.append((kind, call_id, body, segments))
+            elif kind == ITEM:
+                token = self._calls.get(call_id)
+                if token is not None:
+                    events.append((ITEM, token, body, segments))
+                elif call_id in self._abandoned:
+                    events.append((DROPPED, None, body, segments))
+                else:
+                    raise ProtocolError(f"an item for call {call_id}, which was never made")
+            else:
+                self._control(kind, call_id, body, events, now)
+                if self.phase == Phase.CLOSED:
+                    break
+        return events
+
+    def _answered(
+        self, kind: int, call_id: int, body: bytes, segments: Sequence[Buffer], events: list[Event]
+    ) -> None:
+        token = self._calls.pop(call_id, None)
+        if token is not None:
+            events.append((kind, token, body, segments))
+        elif call_id in self._abandoned:
+            self._abandoned.discard(call_id)
+            if kind == RETURN:
+                events.append((DROPPED, None, body, segments))
+        else:
+            raise ProtocolError(f"an answer to call {call_id}, which was never made")
+        if self._held:
+            self._send_held()
+
+    def _control(self, kind: int, call_id: int, body: bytes, events: list[Event], now: float) -> None:
+        if kind == CANCEL:
+            self._judge_cancel(now)
+            if call_id in self._serving:
+                events.append((CANCEL, call_id, b"", NO_SEGMENTS))
+        elif kind == CREDIT:
+            if len(body) != 4:
+                raise ProtocolError("a credit frame has 4 bytes")
+            if call_id in self._serving:
+                credit = self._serving[call_id] + int.from_bytes(body, "big")
+                self._serving[call_id] = min(credit, 1 << 30)
+                events.append((CREDIT, call_id, b"", NO_SEGMENTS))
+        elif kind == PING:
+            self._queue(frame(PONG, call_id, b""))
+        elif kind == PONG:
+            pass  # receive() noted that the peer lives
+        elif kind == GOODBYE:
+            error = _parting(body)
+            self._closed(error)
+            events.append((CLOSED, error, b"", NO_SEGMENTS))
+        else:
+            raise ProtocolError(f"a frame of unknown kind {kind}")
+
+    def _judge_cancel(self, now: float) -> None:
+        """A peer that cancels most of its calls makes us work for nothing: cut it off."""
+        if now - self._judged_since > CANCEL_WINDOW:
+            self._judged_since, self._judged, self._cancels = now, 0, 0
+        self._cancels += 1
+        if self._judged >= CANCELS_JUDGED and self._cancels * 2 > self._judged:
+            share = f"{self._cancels} of {self._judged} calls"
+            raise LimitExceeded(f"{share} were cancelled within {CANCEL_WINDOW:.0f} s")
+
+    def eof(self) -> list[Event]:
+        """The stream ended: orderly if the peer said goodbye first, or if we did."""
+        if self.phase == Phase.CLOSED:
+            return []
+        if self.phase == Phase.CLOSING:
+            self._closed(None)
+            return [(CLOSED, None, b"", NO_SEGMENTS)]
+        if self.phase == Phase.OPENING:
+            text = "the peer closed the connection during the handshake"
+            return self._fail(ConnectionLost(text), tell=False)
+        return self._fail(ConnectionLost("the peer closed the connection"), tell=False)
+
+    # --- the handshake -------------------------------------------------------------------------------------
+
+    def _open(self, data: bytes, now: float) -> list[Event]:
+        if len(self._magic) < len(MAGIC):
+            need = len(MAGIC) - len(self._magic)
+            self._magic += data[:need]
+            data = data[need:]
+            if not MAGIC.startswith(self._magic):
+                raise ProtocolError(self._no_magic())
+        # A hello larger than allowed is refused by the reader before anything of it is kept.
+        frames = self._reader.read(data)
+        if not frames:
+            return []
+        kind, _, body, segments = frames[0]
+        expected = Kind.HELLO if self.role == "server" else Kind.WELCOME
+        if kind == Kind.REJECT and self.role == "client":
+            name, message = refused(body)
+            raise BY_NAME.get(name, ProtocolError)(f"the server refused the connection: {message}")
+        if kind != expected or segments:
+            raise ProtocolError(f"the handshake begins with a frame of kind {kind}, not {expected.name}")
+        if self.role == "server":
+            agreement = agree(self._offer, Offer.from_bytes(body))
+            self._queue([MAGIC + frame(Kind.WELCOME, 0, welcome(agreement, self._offer))[0]])
+        else:
+            agreement = welcomed(body, self._offer)
+        self.agreement = agreement
+        self.phase = Phase.OPEN
+        self._allowed = agreement.peer.in_flight
+        self._reader.limit = self.limits.message
+        events: list[Event] = [(OPENED, agreement, b"", NO_SEGMENTS)]
+        if len(frames) > 1:
+            events += self._events(frames[1:], now)
+        return events
+
+    def _no_magic(self) -> str:
+        if self.role == "client":
+            return f"the other side does not speak rpcx: it answered {self._magic!r}"
+        return f"the other side does not speak rpcx: it began with {self._magic!r}"
+
+    # --- what goes out -------------------------------------------------------------------------------------
+
+    def call(self, kind: int, token: object, body: bytes, segments: Sequence[Buffer] = NO_SEGMENTS) -> int:
+        """Send a call (CALL or BATCH); its answer's events carry ``token``. Returns its id.
+
+        Raises:
+            LimitExceeded: too many calls wait unsent, or the message is larger than the peer takes.
+        """
+        size = len(body)
+        if segments or size > 65536:
+            self._check_size(size, segments)
+        call_id = self._next_id
+        calls = self._calls
+        while call_id in calls or call_id in self._abandoned:  # after 2**32 calls ids come round
+            call_id = call_id % 0xFFFFFFFF + 1
+        self._next_id = call_id % 0xFFFFFFFF + 1
+        if len(calls) + len(self._abandoned) >= self._allowed:
+            if len(self._held) >= HELD_CALLS:
+                text = f"{HELD_CALLS} calls wait for the peer, which lets {self._allowed} run at once"
+                raise LimitExceeded(text)
+            self._held.append((kind, call_id, body, segments))
+            calls[call_id] = token
+            return call_id
+        calls[call_id] = token
+        if segments:
+            self._queue(frame(kind, call_id, body, segments))
+        else:
+            self._out.append(HEADER.pack(size, kind, 0, 0, call_id) + body)
+            self._unsent += HEADER_SIZE + size
+        return call_id
+
+    def oneway(self, body: bytes, segments: Sequence[Buffer] = NO_SEGMENTS) -> None:
+        """Send a call that is never answered."""
+        self._check_size(len(body), segments)
+        self._queue(frame(ONEWAY, 0, body, segments))
+
+    def cancel(self, call_id: int) -> bool:
+        """Give up a call of ours. Returns whether it had been sent; False: the method never began."""
+        if self._calls.pop(call_id, None) is None:
+            return True
+        for position, held in enumerate(self._held):
+            if held[1] == call_id:
+                del self._held[position]
+                return False
+        self._abandoned.add(call_id)
+        if self.phase == Phase.OPEN:
+            self._queue(frame(CANCEL, call_id, b""))
+        return True
+
+    def reply(self, kind: int, call_id: int, body: bytes, segments: Sequence[Buffer] = NO_SEGMENTS) -> None:
+        """Answer a call of the peer's with RETURN, FAULT or END: its slot is free again.
+
+        Raises:
+            LimitExceeded: the message is larger than the peer takes; nothing was sent, the call stays open.
+        """
+        size = len(body)
+        if segments or size > 65536:
+            self._check_size(size, segments)
+        if self._serving.pop(call_id, None) is None or self.phase == Phase.CLOSED:
+            return
+        if segments:
+            self._queue(frame(kind, call_id, body, segments))
+        else:
+            self._out.append(HEADER.pack(size, kind, 0, 0, call_id) + body)
+            self._unsent += HEADER_SIZE + size
+
+    def item(self, call_id: int, body: bytes, segments: Sequence[Buffer] = NO_SEGMENTS) -> int:
+        """Send one stream item; how much credit is left. There must be some (`credit`)."""
+        self._check_size(len(body), segments)
+        left = self._serving.get(call_id, 0) - 1
+        if left < 0 or self.phase == Phase.CLOSED:
+            return 0
+        self._serving[call_id] = left
+        self._queue(frame(ITEM, call_id, body, segments))
+        return left
+
+    def credit(self, call_id: int) -> int:
+        """How many items the consumer of the peer's call ``call_id`` takes now."""
+        return self._serving.get(call_id, 0)
+
+    def grant(self, call_id: int, items: int) -> None:
+        """Take ``items`` more from the stream that our call ``call_id`` opened."""
+        if call_id in self._calls and self.phase == Phase.OPEN:
+            self._queue(frame(CREDIT, call_id, items.to_bytes(4, "big")))
+
+    def release(self, body: bytes) -> None:
+        """Tell the peer which of its references we no longer hold."""
+        if self.phase == Phase.OPEN:
+            self._queue(frame(RELEASE, 0, body))
+
+    def goodbye(self) -> None:
+        """End in order: nothing new is sent; what is queued still leaves."""
+        if self.phase == Phase.OPEN:
+            self._queue(frame(GOODBYE, 0, b""))
+            self.phase = Phase.CLOSING
+        elif self.phase == Phase.OPENING:
+            self._closed(None)
+
+    def outgoing(self) -> list[Buffer]:
+        """What is to be sent, in order; each buffer is given out once."""
+        out, self._out = self._out, []
+        return out
+
+    def sent(self, count: int, now: float) -> None:
+        """``count`` bytes have left; with more waiting, the peer has begun to keep us waiting."""
+        self._unsent -= count
+        if not self._unsent:
+            self._blocked = 0.0
+        elif count or not self._blocked:
+            self._blocked = now
+
+    @property
+    def unsent(self) -> int:
+        """Bytes that wait to leave, here and in the driver."""
+        return self._unsent
+
+    @property
+    def in_flight(self) -> tuple[int, int]:
+        """(our calls, the peer's calls) that are not answered."""
+        return len(self._calls), len(self._serving)
+
+    def wanted(self) -> int:
+        """How many bytes the next read should ask for."""
+        return self._reader.wanted()
+
+    # --- time ----------------------------------------------------------------------------------------------
+
+    def due(self) -> float | None:
+        """When `tick` wants to be called; None: no timer is running."""
+        if self.phase == Phase.CLOSED:
+            return None
+        if self.phase == Phase.OPENING:
+            return self._opening_due
+        due = self._pinged + self.limits.ping_timeout if self._pinged else self._heard + self._idle()
+        if self._frame_due:
+            due = min(due, self._frame_due)
+        if self._blocked:
+            due = min(due, self._blocked + self.limits.write_stall)
+        return due
+
+    def tick(self, now: float) -> list[Event]:
+        """Time has come to ``now``: ping, or give the peer up."""
+        if self.phase == Phase.CLOSED:
+            return []
+        limits = self.limits
+        if self.phase == Phase.OPENING:
+            if now >= self._opening_due:
+                return self._fail(ProtocolError(f"no handshake within {limits.handshake:g} s"))
+            return []
+        if self._frame_due and now >= self._frame_due:
+            return self._fail(ProtocolError("a message was begun and not finished in time"))
+        if self._blocked and now >= self._blocked + limits.write_stall:
+            text = f"the peer took nothing of {self._unsent} bytes for {limits.write_stall:g} s"
+            return self._fail(ConnectionLost(text), tell=False)
+        if self._pinged:
+            if now >= self._pinged + limits.ping_timeout:
+                text = f"the peer did not answer a ping for {limits.ping_timeout:g} s"
+                return self._fail(ConnectionLost(text), tell=False)
+        elif now >= self._heard + self._idle() and self.phase == Phase.OPEN:
+            self._pinged = now
+            self._queue(frame(PING, 0, b""))
+        return []
+
+    def _idle(self) -> float:
+        # The server asks later, so that usually only the client does.
+        return self.limits.ping_idle if self.role == "client" else self.limits.ping_idle * 1.5
+
+    # --- ends ----------------------------------------------------------------------------------------------
+
+    def fail(self, error: RpcxError) -> list[Event]:
+        """Something above found the peer at fault: tell it, and close."""
+        return [] if self.phase == Phase.CLOSED else self._fail(error)
+
+    def _fail(self, error: RpcxError, *, tell: bool = True) -> list[Event]:
+        if tell and self.role == "server" and self.phase == Phase.OPENING and len(self._magic) == len(MAGIC):
+            if self._magic == MAGIC:  # a stranger who does not speak rpcx gets no answer
+                self._queue([MAGIC + frame(Kind.REJECT, 0, refusal(type(error).__name__, str(error)))[0]])
+        elif tell and self.phase == Phase.OPEN:
+            self._queue(frame(GOODBYE, 0, refusal(type(error).__name__, str(error))))
+        self._closed(error)
+        return [(CLOSED, error, b"", NO_SEGMENTS)]
+
+    def _closed(self, error: RpcxError | None) -> None:
+        self.phase = Phase.CLOSED
+        self.error = error
+        self._serving.clear()
+        self._held.clear()
+        self._abandoned.clear()
+
+    def abandon(self) -> list[object]:
+        """The tokens of our calls that will get no answer; afterwards there are none."""
+        tokens = list(self._calls.values())
+        self._calls.clear()
+        return tokens
+
+    # --- within --------------------------------------------------------------------------------------------
+
+    def _queue(self, buffers: list[Buffer]) -> None:
+        self._out += buffers
+        for buffer in buffers:
+            self._unsent += len(buffer) if type(buffer) is bytes else memoryview(buffer).nbytes
+
+    def _send_held(self) -> None:
+        while self._held and len(self._calls) - len(self._held) + len(self._abandoned) < self._allowed:
+            kind, call_id, body, segments = self._held.popleft()
+            self._queue(frame(kind, call_id, body, segments))
+
+    def _check_size(self, size: int, segments: Sequence[Buffer]) -> None:
+        limit = self.agreement.peer.message if self.agreement is not None else HELLO_BYTES
+        total = size + sum(memoryview(segment).nbytes + 4 for segment in segments)
+        if total > limit:
+            raise LimitExceeded(
+                f"a message of {total} bytes exceeds the peer's limit of {limit} bytes; "
+                "raise it there with limits=Limits(message=...), or send the data as a stream"
+            )
+
+
+def _parting(body: bytes) -> RpcxError | None:
+    """Why the peer said goodbye; None: it was simply done."""
+    if not body:
+        return None
+    name, message = refused(body)
+    return BY_NAME.get(name, ProtocolError)(f"the peer ended the connection: {message}")

@@ -1,0 +1,201 @@
+"""The handshake: what two ends agree on before the first call.
+
+    client                                   server
+      │ MAGIC, HELLO {formatters, sinks, …} ──▶ │  decides
+      │ ◀── MAGIC, WELCOME {formatter, …}       │  or REJECT {error, message}, then closes
+
+The offer is JSON text of at most 8 KiB, read by the standard library: no formatter sees a byte before both
+sides agreed on it. Unknown keys are ignored, so that later versions can say more. A stranger whose first
+byte is wrong gets no answer at all: the magic begins with a byte that no text protocol sends.
+"""
+
+import json
+from dataclasses import dataclass
+from typing import Final
+
+from rpcx.errors import ProtocolError
+
+MAGIC: Final = b"\xabRPCX\x01\r\n"  # not text; \x01 is the major version; \r\n catches newline mangling
+VERSION: Final = 1
+HELLO_BYTES: Final = 8192  # an offer may have (NATS control line 4 KiB; security: pre-authentication frame)
+HANDSHAKE_SECONDS: Final = 10.0  # to shake hands (OpenSSH 120, NATS 2)
+MESSAGE_BYTES: Final = 64 << 20  # one message; numpy users need more than gRPC's 4 MiB
+IN_FLIGHT: Final = 1024  # calls begun and not answered, per connection (HTTP/2 servers: 100)
+WINDOW: Final = 64  # stream items sent ahead of the consumer
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Bounds one end sets for what it receives. Sizes in bytes, times in seconds."""
+
+    message: int = MESSAGE_BYTES
+    in_flight: int = IN_FLIGHT
+    window: int = WINDOW
+    write_stall: float = 30.0  # how long a peer may take nothing of what waits for it
+    ping_idle: float = 30.0  # silence before asking whether the peer is alive
+    ping_timeout: float = 20.0  # silence after asking before it counts as dead
+    frame_seconds: float = 10.0  # a frame once begun must be complete after this, plus 1 s for each 64 KiB
+    handshake: float = HANDSHAKE_SECONDS
+
+    def __post_init__(self) -> None:
+        for name, least in (("message", 1024), ("in_flight", 1), ("window", 1)):
+            value = getattr(self, name)
+            if not isinstance(value, int) or value < least:
+                raise ValueError(f"Limits({name}={value!r}): an integer of at least {least} is needed")
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """What one end can and wants."""
+
+    formatters: tuple[str, ...] = ("msgpack",)  # by preference
+    sinks: tuple[str, ...] = ()  # in order, outermost first; both ends must have the same
+    name: str = ""  # program and pid, for people; never trusted
+    session: str = ""  # client's session id: the same after a reconnect keeps what it held
+    message: int = MESSAGE_BYTES
+    in_flight: int = IN_FLIGHT
+    window: int = WINDOW
+    capabilities: tuple[str, ...] = ("batch", "streams", "references")
+
+    def to_bytes(self) -> bytes:
+        return json.dumps(
+            {
+                "version": VERSION,
+                "formatters": self.formatters,
+                "sinks": self.sinks,
+                "name": self.name,
+                "session": self.session,
+                "limits": {"message": self.message, "in_flight": self.in_flight, "window": self.window},
+                "capabilities": self.capabilities,
+            }
+        ).encode()
+
+    @classmethod
+    def from_bytes(cls, body: bytes) -> "Offer":
+        """Read the peer's offer; anything but the expected shape is a `ProtocolError`."""
+        data = _object(body)
+        version = data.get("version")
+        if version != VERSION:
+            raise ProtocolError(f"the peer speaks version {version!r} of the protocol, this side {VERSION}")
+        limits = data.get("limits", {})
+        if not isinstance(limits, dict):
+            raise ProtocolError("the handshake's limits are not an object")
+        return cls(
+            formatters=_texts(data, "formatters"),
+            sinks=_texts(data, "sinks"),
+            name=_text(data, "name"),
+            session=_text(data, "session"),
+            message=_count(limits, "message"),
+            in_flight=_count(limits, "in_flight"),
+            window=_count(limits, "window"),
+            capabilities=_texts(data, "capabilities"),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Agreement:
+    """What both ends will do; the same on both sides but for ``peer``."""
+
+    formatter: str
+    sinks: tuple[str, ...]
+    peer: Offer  # the other end's offer: its limits bind what we send
+
+
+def agree(ours: Offer, theirs: Offer) -> Agreement:
+    """The server's decision on a client's offer.
+
+    Raises:
+        ProtocolError: no common formatter, or other sinks; the message names both sides' lists.
+    """
+    for name in theirs.formatters:
+        if name in ours.formatters:
+            break
+    else:
+        raise ProtocolError(
+            f"no common formatter: the client offers {_listed(theirs.formatters)}, "
+            f"the server {_listed(ours.formatters)}"
+        )
+    if theirs.sinks != ours.sinks:
+        raise ProtocolError(
+            f"the sinks differ{_first_difference(ours.sinks, theirs.sinks)}: "
+            f"the client has {_listed(theirs.sinks)}, the server {_listed(ours.sinks)}"
+        )
+    return Agreement(name, ours.sinks, theirs)
+
+
+def welcome(agreement: Agreement, ours: Offer) -> bytes:
+    """The body of WELCOME: our offer, narrowed to what was agreed."""
+    narrowed = Offer(
+        formatters=(agreement.formatter,),
+        sinks=agreement.sinks,
+        name=ours.name,
+        session=agreement.peer.session,
+        message=ours.message,
+        in_flight=ours.in_flight,
+        window=ours.window,
+        capabilities=ours.capabilities,
+    )
+    return narrowed.to_bytes()
+
+
+def welcomed(body: bytes, ours: Offer) -> Agreement:
+    """The client's reading of WELCOME."""
+    theirs = Offer.from_bytes(body)
+    known = len(theirs.formatters) == 1 and theirs.formatters[0] in ours.formatters
+    if not known or theirs.sinks != ours.sinks:
+        raise ProtocolError("the server agreed to something that was not offered")
+    return Agreement(theirs.formatters[0], theirs.sinks, theirs)
+
+
+def refusal(kind: str, message: str) -> bytes:
+    """The body of REJECT."""
+    return json.dumps({"error": kind, "message": message[:1024]}).encode()
+
+
+def refused(body: bytes) -> tuple[str, str]:
+    """(error name, message) of a REJECT."""
+    data = _object(body)
+    return _text(data, "error"), _text(data, "message")
+
+
+def _object(body: bytes) -> dict[str, object]:
+    try:
+        data = json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise ProtocolError(f"the handshake is not JSON: {error}") from None
+    if not isinstance(data, dict):
+        raise ProtocolError("the handshake is not a JSON object")
+    return data
+
+
+def _text(data: dict[str, object], key: str) -> str:
+    value = data.get(key, "")
+    if not isinstance(value, str) or len(value) > 1024:
+        raise ProtocolError(f"the handshake's {key!r} is not a short text")
+    return value
+
+
+def _texts(data: dict[str, object], key: str) -> tuple[str, ...]:
+    value = data.get(key, [])
+    if not isinstance(value, list) or len(value) > 64 or not all(isinstance(item, str) for item in value):
+        raise ProtocolError(f"the handshake's {key!r} is not a short list of texts")
+    return tuple(value)
+
+
+def _count(data: dict[str, object], key: str) -> int:
+    value = data.get(key, 1)
+    if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value < 1 << 40:
+        raise ProtocolError(f"the handshake's limit {key!r} is not a positive number")
+    return value
+
+
+def _listed(names: tuple[str, ...]) -> str:
+    return ", ".join(names) if names else "none"
+
+
+def _first_difference(ours: tuple[str, ...], theirs: tuple[str, ...]) -> str:
+    for mine, yours in zip(ours, theirs, strict=False):
+        if mine != yours:
+            return f" at {yours!r} (here {mine!r})"
+    longer = ours if len(ours) > len(theirs) else theirs
+    return f" at {longer[min(len(ours), len(theirs))]!r}"
