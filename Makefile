@@ -1,0 +1,73 @@
+# The door to the project. `make` says what is behind it.
+#
+# Needs a Python >= 3.11 that can make virtual environments, and nothing else: everything is installed into
+# .venv, once, and again when pyproject.toml changed. The stamp files in .venv remember what is there.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+MAKEFLAGS += --no-builtin-rules
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.NOTPARALLEL:
+.SUFFIXES:
+
+export PIP_NO_INPUT := 1
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: help demo test check lint types imports bench format clean
+
+help: ## This list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+	@echo
+	@echo "  Variables: PYTHON=python3.12 (when .venv is made), ARGS='-k lease' (test), ROW=leases (bench)"
+
+demo: $(VENV)/.stamp-run ## Look at and control real processes through rpcx, in under a minute
+	$(BIN)/python -m examples.process_control
+
+test: $(VENV)/.stamp-test ## Run the tests (ARGS='...' goes to pytest)
+	$(BIN)/python -m pytest --numprocesses logical --maxprocesses 4 $(ARGS)
+
+check: lint types imports ## Everything that reads the code without running it
+
+lint: $(VENV)/.stamp-check
+	$(BIN)/python -m ruff check .
+	$(BIN)/python -m ruff format --check .
+
+types: $(VENV)/.stamp-check
+	$(BIN)/python -m mypy
+	$(BIN)/python -m pyright
+
+imports: $(VENV)/.stamp-check
+	$(BIN)/lint-imports
+
+bench: $(VENV)/.stamp-bench ## Measure against the peers (ROW=name for one row)
+	$(BIN)/python -m benchmarks $(ROW)
+
+format: $(VENV)/.stamp-check ## Format the code and fix what can be fixed
+	$(BIN)/python -m ruff check --fix .
+	$(BIN)/python -m ruff format .
+
+clean: ## Remove .venv and everything made
+	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# Dependency groups need pip >= 25.1; the one that comes with Python may be older.
+$(VENV)/.stamp-made:
+	@"$(PYTHON)" -c 'import sys; v = sys.version.split()[0]; sys.version_info >= (3, 11) or sys.exit(f"rpcx needs Python 3.11 or later, and {sys.executable} is {v}. Name another: make PYTHON=/path/to/python3.12")'
+	"$(PYTHON)" -m venv $(VENV)
+	$(PIP) --upgrade 'pip>=25.1'
+	@touch $@
+
+$(VENV)/.stamp-run: $(VENV)/.stamp-made pyproject.toml
+	$(PIP) --editable '.[services]'
+	@touch $@
+
+# One stamp for each dependency group: .stamp-test, .stamp-check, .stamp-bench.
+$(VENV)/.stamp-%: $(VENV)/.stamp-run
+	$(PIP) --group $*
+	@touch $@
