@@ -162,8 +162,13 @@ class Session(Protocol):
         """What is to be sent, in order; each buffer is given out once."""
         ...
 
-    def sent(self, count: int, /) -> None:
-        """``count`` of the bytes given out have left; what remains unsent counts against the bound."""
+    @property
+    def ready(self) -> bool:
+        """Whether `outgoing` has something."""
+        ...
+
+    def held_back(self, count: int, /) -> None:
+        """The driver holds ``count`` bytes that the stream did not take; 0 when it took them all at last."""
         ...
 
     def due(self) -> float | None:
@@ -186,12 +191,18 @@ class Waitable(Protocol):
     """Something a thread can wait for: a reply."""
 
     @property
-    def done(self) -> bool: ...
+    def arrived(self) -> bool: ...
     def park(self, timeout: float | None, /) -> None:
-        """Sleep until unparked, done, or ``timeout`` seconds passed; may wake for no reason."""
+        """Sleep until unparked, or ``timeout`` seconds passed; may wake for no reason."""
         ...
 
     def unpark(self) -> None: ...
+
+
+class EventLoop(Protocol):
+    """What is needed of an asyncio loop here."""
+
+    def call_soon_threadsafe(self, callback: Callable[..., object], /, *args: object) -> object: ...
 
 
 class Link(Protocol):
@@ -212,7 +223,13 @@ class Link(Protocol):
         ...
 
     def wait(self, reply: Waitable, timeout: float | None, /) -> None:
-        """Block this thread until ``reply`` is done or ``timeout`` seconds passed."""
+        """Block this thread until ``reply`` has arrived or ``timeout`` seconds passed."""
+        ...
+
+    def in_loop(
+        self, loop: EventLoop, function: Callable[..., object], argument: object, /
+    ) -> None:
+        """Call ``function(argument)`` in ``loop``: now if this is its thread and nothing forbids it."""
         ...
 
     def spawn(self, job: Job, /) -> None:

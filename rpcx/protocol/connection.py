@@ -25,7 +25,7 @@ from typing import Final, Literal
 
 from rpcx.abc import Buffer
 from rpcx.errors import BY_NAME, ConnectionLost, LimitExceeded, ProtocolError, RpcxError
-from rpcx.protocol.frames import HEADER, HEADER_SIZE, NO_SEGMENTS, Frame, FrameReader, Kind, frame
+from rpcx.protocol.frames import HEADER, NO_SEGMENTS, Frame, FrameReader, Kind, frame
 from rpcx.protocol.handshake import (
     HELLO_BYTES,
     MAGIC,
@@ -84,10 +84,10 @@ class Connection:
         self._reader = FrameReader(HELLO_BYTES)  # the full limit is granted after the handshake
         self._magic = b""  # of the peer's magic, as far as it came
         self._out: list[Buffer] = []  # to be sent, in order
-        self._unsent = 0  # bytes in _out and given out but not yet reported as sent
+        self._backlog = 0  # bytes given out that the stream did not take yet
         self._blocked = 0.0  # since when the stream takes nothing of what waits; 0: it does, or nothing waits
         self._heard = now  # when bytes last came
-        self._frame_due = 0.0  # when the frame under way must be complete; 0: none is
+        self.frame_due = 0.0  # when the frame under way must be complete; 0: none is
         self._opening_due = now + limits.handshake
         self._pinged = 0.0  # when we asked whether the peer lives; 0: no answer outstanding
         self._next_id = 1
@@ -117,11 +117,11 @@ class Connection:
         except RpcxError as error:
             return self._fail(error)
         if self._reader.partial:
-            if not self._frame_due:
-                self._frame_due = now + self.limits.frame_seconds
-            self._frame_due += len(data) / 65536
+            if not self.frame_due:
+                self.frame_due = now + self.limits.frame_seconds
+            self.frame_due += len(data) / 65536
         else:
-            self._frame_due = 0.0
+            self.frame_due = 0.0
         return events
 
     def _events(self, frames: list[Frame], now: float) -> list[Event]:
@@ -279,7 +279,6 @@ class Connection:
             self._queue(frame(kind, call_id, body, segments))
         else:
             self._out.append(HEADER.pack(size, kind, 0, 0, call_id) + body)
-            self._unsent += HEADER_SIZE + size
         return call_id
 
     def oneway(self, body: bytes, segments: Sequence[Buffer] = NO_SEGMENTS) -> None:
@@ -315,7 +314,6 @@ class Connection:
             self._queue(frame(kind, call_id, body, segments))
         else:
             self._out.append(HEADER.pack(size, kind, 0, 0, call_id) + body)
-            self._unsent += HEADER_SIZE + size
 
     def item(self, call_id: int, body: bytes, segments: Sequence[Buffer] = NO_SEGMENTS) -> int:
         """Send one stream item; how much credit is left. There must be some (`credit`)."""
@@ -354,18 +352,23 @@ class Connection:
         out, self._out = self._out, []
         return out
 
-    def sent(self, count: int, now: float) -> None:
-        """``count`` bytes have left; with more waiting, the peer has begun to keep us waiting."""
-        self._unsent -= count
-        if not self._unsent:
+    def held_back(self, count: int, now: float) -> None:
+        """``count`` of the bytes given out wait for the stream to take them; 0: none do."""
+        if not count:
             self._blocked = 0.0
-        elif count or not self._blocked:
-            self._blocked = now
+        elif count < self._backlog or not self._blocked:
+            self._blocked = now  # the peer takes something, or has just begun to keep us waiting
+        self._backlog = count
+
+    @property
+    def ready(self) -> bool:
+        """Whether `outgoing` has something."""
+        return bool(self._out)
 
     @property
     def unsent(self) -> int:
         """Bytes that wait to leave, here and in the driver."""
-        return self._unsent
+        return self._backlog + sum(memoryview(buffer).nbytes for buffer in self._out)
 
     @property
     def in_flight(self) -> tuple[int, int]:
@@ -385,8 +388,8 @@ class Connection:
         if self.phase == Phase.OPENING:
             return self._opening_due
         due = self._pinged + self.limits.ping_timeout if self._pinged else self._heard + self._idle()
-        if self._frame_due:
-            due = min(due, self._frame_due)
+        if self.frame_due:
+            due = min(due, self.frame_due)
         if self._blocked:
             due = min(due, self._blocked + self.limits.write_stall)
         return due
@@ -400,10 +403,10 @@ class Connection:
             if now >= self._opening_due:
                 return self._fail(ProtocolError(f"no handshake within {limits.handshake:g} s"))
             return []
-        if self._frame_due and now >= self._frame_due:
+        if self.frame_due and now >= self.frame_due:
             return self._fail(ProtocolError("a message was begun and not finished in time"))
         if self._blocked and now >= self._blocked + limits.write_stall:
-            text = f"the peer took nothing of {self._unsent} bytes for {limits.write_stall:g} s"
+            text = f"the peer took nothing of {self._backlog} bytes for {limits.write_stall:g} s"
             return self._fail(ConnectionLost(text), tell=False)
         if self._pinged:
             if now >= self._pinged + limits.ping_timeout:
@@ -450,8 +453,6 @@ class Connection:
 
     def _queue(self, buffers: list[Buffer]) -> None:
         self._out += buffers
-        for buffer in buffers:
-            self._unsent += len(buffer) if type(buffer) is bytes else memoryview(buffer).nbytes
 
     def _send_held(self) -> None:
         while self._held and len(self._calls) - len(self._held) + len(self._abandoned) < self._allowed:

@@ -1,0 +1,169 @@
+"""rpcx in asyncio: the same contracts, awaited, in the loop that runs.
+
+    async with rpcx.aio.connect("pipe://bank") as server:
+        bank = server.get(Bank, "bank")
+        account = await bank.open("bob")
+        async for tick in bank.ticks(10): ...
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, ParamSpec, Self, TypeVar, overload
+
+from rpcx.abc import Job
+from rpcx.client import CONNECT_SECONDS, Batch, Connector, settle_batch
+from rpcx.drivers.aio import AioPump
+from rpcx.errors import NotSent
+from rpcx.host import FORMATTERS
+from rpcx.protocol.handshake import Limits
+from rpcx.remoting.leases import HOST
+from rpcx.remoting.proxy import Flavour, Proxy, target_of
+from rpcx.sinks.chain import Sink
+
+T = TypeVar("T")
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class AsyncServer(Connector):
+    """A connection to a host, in a running loop. May be shared by tasks."""
+
+    flavour: Flavour = "async"
+
+    def __init__(self, url: str, **options: Any) -> None:  # of Connector
+        super().__init__(url, **options)
+        self._pump: AioPump | None = None  # set while connected
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def open(self) -> Self:
+        """Connect; ``async with`` does it. Dialling is done here and now: channels so far reach this machine only."""
+        self._pump = AioPump()
+        try:
+            endpoint = self._realm.endpoint(self._session)
+            arrived = asyncio.get_running_loop().create_future()
+            endpoint.opened.callback = lambda _: arrived.done() or arrived.set_result(None)
+            await self._pump.add(self._dial(), endpoint)
+            self._pump.time(self._realm)
+            await asyncio.wait_for(arrived, self._timeout)
+        except TimeoutError:
+            await self.close()
+            text = f"{self.address}: no handshake within {self._timeout:g} s; is it an rpcx host?"
+            raise NotSent(text) from None
+        except BaseException:
+            await self.close()
+            raise
+        if endpoint.opened.error is not None:
+            await self.close()
+            raise endpoint.opened.error
+        self._endpoint = endpoint
+        return self
+
+    def get(self, cls: Callable[..., T], uri: str | None = None) -> T:
+        """A proxy for the object at ``uri``; no traffic until its first call, so nothing to await."""
+        return self._proxy(cls, uri)  # type: ignore[no-any-return]  # a proxy passes for a T
+
+    async def create(self, cls: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Make a client-activated object there, and own it: it ends with its proxy, or its lease."""
+        endpoint, call = self._creation(cls, args, kwargs)
+        return self._own(await endpoint.call_async(*call), cls)  # type: ignore[no-any-return]  # a proxy passes for a T
+
+    async def describe(self) -> dict[str, Any]:  # plain data
+        """What the host offers: facts, objects, classes, live leases."""
+        endpoint = self._connected()
+        described = await endpoint.call_async(endpoint.host_reference(), HOST.methods["describe"], (), {})
+        return described  # type: ignore[no-any-return]  # checked against the annotation
+
+    async def close(self) -> None:
+        """Say goodbye and close; what is held through this connection is released. Twice is fine."""
+        pump, self._pump = self._pump, None
+        if pump is None:
+            return
+        disposals = self._realm.shut()
+        await pump.close()
+        for job in disposals:
+            self._run(job)
+        if self._tasks:
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def __aenter__(self) -> Self:
+        return await self.open()
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        await self.close()
+
+    def __repr__(self) -> str:
+        return f"<AsyncServer {self.address}{' closed' if self._pump is None else ''}>"
+
+    def _run(self, job: Job) -> None:
+        if not job.is_async:
+            job.run()
+            return
+        task = asyncio.get_running_loop().create_task(job.run_async())  # type: ignore[arg-type]  # a coroutine
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def _rearm(self) -> None:
+        if self._pump is not None:
+            self._pump.rearm()
+
+
+def connect(
+    url: str,
+    *,
+    insecure: bool = False,
+    timeout: float = CONNECT_SECONDS,  # noqa: ASYNC109  # seconds for the dial and handshake, as in rpcx.connect
+    formatters: Sequence[str] = FORMATTERS,
+    sinks: Sequence[Sink | str] = (),
+    limits: Limits | None = None,
+) -> AsyncServer:
+    """A connection to a host, made by ``async with`` or ``await ….open()``. See `rpcx.connect`."""
+    return AsyncServer(url, insecure=insecure, timeout=timeout, formatters=formatters, sinks=sinks, limits=limits)
+
+
+@overload
+async def call(fn: Callable[P, Coroutine[Any, Any, R]], *args: P.args, **kwargs: P.kwargs) -> R: ...
+@overload
+async def call(fn: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R: ...
+async def call(fn: Callable[P, Any], *args: P.args, **kwargs: P.kwargs) -> Any:  # see the overloads
+    """Await ``proxy.method(...)``, typed: ``await rpcx.aio.call(bank.open, "bob")`` is an ``Account``."""
+    reference, method = target_of(fn)
+    return await reference.endpoint.call_async(reference, method, args, kwargs)
+
+
+async def set(proxy: object, name: str, value: object) -> None:  # noqa: A001  # read as rpcx.aio.set
+    """Set a remote property and await that it was set; ``proxy.name = value`` only sends it."""
+    await _property(proxy, f"{name}.set", value)
+
+
+async def delete(proxy: object, name: str) -> None:
+    """Delete a remote property and await that it was."""
+    await _property(proxy, f"{name}.del")
+
+
+def _property(proxy: Any, entry: str, *value: object) -> Awaitable[Any]:  # a proxy
+    contract = proxy._rpcx_contract if isinstance(proxy, Proxy) else None  # noqa: SLF001  # of our proxies
+    method = contract.methods.get(entry) if contract is not None else None
+    if method is None:
+        raise AttributeError(f"{proxy!r} has no remote property that allows {entry!r}")
+    reference = proxy._rpcx_ref  # noqa: SLF001  # of our proxies
+    return reference.endpoint.call_async(reference, method, value, {})  # type: ignore[no-any-return]  # a coroutine
+
+
+@asynccontextmanager
+async def batch(proxy: Any) -> AsyncIterator[Any]:  # a proxy; a recorder with its methods
+    """Record calls on ``proxy`` and send them in one frame; see `rpcx.batch`. The futures are awaitable too."""
+    if not isinstance(proxy, Proxy):
+        raise TypeError(f"rpcx.aio.batch({proxy!r}): a remote object's proxy is needed")
+    recorder = Batch(proxy._rpcx_ref, proxy._rpcx_contract)  # noqa: SLF001  # of our proxies
+    yield recorder
+    await _send(recorder)
+
+
+async def _send(recorder: Batch) -> None:
+    calls, futures = recorder.calls, recorder.futures
+    if not calls:
+        return
+    endpoint = calls[0][0].endpoint
+    answers = await endpoint.batch_async(calls)
+    settle_batch(endpoint, calls, futures, answers)

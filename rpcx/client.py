@@ -1,0 +1,360 @@
+"""The client's side: connections, and what is done with proxies.
+
+    with rpcx.connect("pipe://bank") as server:
+        bank = server.get(Bank, "bank")
+        account = server.create(Account, "ann", 100)
+"""
+
+import threading
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
+from contextlib import contextmanager
+from typing import Any, Final, ParamSpec, Self, TypeVar
+
+from rpcx import plugins
+from rpcx.abc import Job, PeerFacts
+from rpcx.channels.urls import Url, parse
+from rpcx.drivers.threads import Pump
+from rpcx.drivers.waiting import SPIN_SECONDS
+from rpcx.drivers.workers import LOOP
+from rpcx.errors import InvalidArguments, NotSent
+from rpcx.host import FORMATTERS, GRACE, Realm
+from rpcx.protocol.handshake import Limits
+from rpcx.remoting.contract import Contract, Method, Mode, contract_of
+from rpcx.remoting.endpoint import Endpoint
+from rpcx.remoting.leases import HOST, AsyncLeaseHandle, LeaseHandle, handle_of
+from rpcx.remoting.proxy import Flavour, Proxy, make_proxy, target_of
+from rpcx.remoting.references import Reference
+from rpcx.sinks.chain import Sink
+
+T = TypeVar("T")
+P = ParamSpec("P")
+R = TypeVar("R")
+
+CONNECT_SECONDS: Final = 10.0  # to reach the host and shake hands
+
+
+class Connector:
+    """What a sync and an async connection have in common."""
+
+    flavour: Flavour = "sync"
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        insecure: bool,
+        timeout: float,
+        formatters: Sequence[str],
+        sinks: Sequence[Sink | str],
+        limits: Limits | None,
+    ) -> None:
+        self.address: Url = parse(url)
+        self._insecure = insecure
+        self._timeout = timeout
+        self._session = uuid.uuid4().hex  # known to the host as the holder of what we hold
+        self._realm = Realm(
+            role="client", flavour=self.flavour, formatters=formatters, sinks=sinks,
+            limits=limits or Limits(), grace=GRACE, custom_errors=False, spawn=self._run, rearm=self._rearm,
+        )  # fmt: skip
+        self._endpoint: Endpoint | None = None  # set when connected
+
+    @property
+    def peer(self) -> PeerFacts:
+        """Who is at the other end."""
+        return self._connected().facts
+
+    def _connected(self) -> Endpoint:
+        if self._endpoint is None:
+            raise NotSent(f"{self.address}: not connected")
+        return self._endpoint
+
+    def _dial(self) -> Any:  # a stream with a socket
+        channel = plugins.channel(self.address.scheme)()
+        return channel.connect(self.address, self._timeout, insecure=self._insecure)
+
+    def _proxy(self, cls: Any, uri: str | None) -> Any:  # a class; its proxy
+        contract = _contract(cls, "get")
+        target = uri or self.address.uri or contract.uri
+        if not target:
+            raise InvalidArguments(f"get({contract.name}): which one? give its uri, as in get({contract.name}, 'name')")
+        reference = Reference(self._connected(), target, (contract.name,))
+        reference.expected = contract
+        return make_proxy(reference, self.flavour, contract)
+
+    def _creation(self, cls: Any, args: tuple[object, ...], kwargs: dict[str, object]) -> tuple[Any, ...]:
+        """Endpoint, reference, method, arguments of the call that makes an instance of ``cls``."""
+        contract = _contract(cls, "create")
+        if contract.mode is not Mode.CLIENT_ACTIVATED:
+            raise InvalidArguments(
+                f"create({contract.name}): it is a {contract.mode.value} class; only @rpcx.client_activated "
+                "classes are made by clients"
+            )
+        endpoint = self._connected()
+        return endpoint, (endpoint.host_reference(), HOST.methods["create"], (contract.name, list(args), kwargs), {})
+
+    def _own(self, created: Any, cls: Any) -> Any:  # a proxy; a class
+        contract = _contract(cls, "create")
+        return created._rpcx_cast(contract) if isinstance(created, Proxy) else created  # noqa: SLF001  # of ours
+
+    def _run(self, job: Job) -> None:
+        raise NotImplementedError
+
+    def _rearm(self) -> None:
+        raise NotImplementedError
+
+
+class Server(Connector):
+    """A connection to a host. May be shared by threads; many calls are in flight at once."""
+
+    def __init__(self, url: str, *, spin: float = SPIN_SECONDS, **options: Any) -> None:  # of Connector
+        super().__init__(url, **options)
+        self._pump: Pump | None = Pump("rpcx-client", callers_lead=True, spin=spin)
+        self._pump.time(self._realm)
+        try:
+            self._open()
+        except BaseException:
+            self.close()
+            raise
+
+    def _open(self) -> None:
+        pump = self._pump
+        assert pump is not None
+        endpoint = self._realm.endpoint(self._session)
+        link = pump.add(self._dial(), endpoint)
+        link.wait(endpoint.opened, self._timeout)
+        if endpoint.opened.error is not None:
+            raise endpoint.opened.error
+        if not endpoint.opened.arrived:
+            raise NotSent(f"{self.address}: no handshake within {self._timeout:g} s; is it an rpcx host?")
+        self._endpoint = endpoint
+        pump.start()
+
+    def get(self, cls: Callable[..., T], uri: str | None = None) -> T:
+        """A proxy for the object at ``uri``; no traffic until its first call.
+
+        Args:
+            cls: the remote class, or the abstract contract it implements.
+            uri: default the one in the connection's URL, else the one in the class's decorator.
+
+        Raises:
+            InvalidArguments: the class is not remote, or there is no uri anywhere.
+        """
+        return self._proxy(cls, uri)  # type: ignore[no-any-return]  # a proxy passes for a T
+
+    def create(self, cls: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Make a client-activated object there, and own it: it ends with its proxy, or its lease.
+
+        Raises:
+            InvalidArguments: the class is not client-activated, or the arguments do not fit its constructor.
+            ObjectNotFound: the host does not offer the class.
+        """
+        endpoint, call = self._creation(cls, args, kwargs)
+        return self._own(endpoint.call(*call), cls)  # type: ignore[no-any-return]  # a proxy passes for a T
+
+    def describe(self) -> dict[str, Any]:  # plain data
+        """What the host offers: facts, objects, classes, live leases."""
+        endpoint = self._connected()
+        return endpoint.call(endpoint.host_reference(), HOST.methods["describe"], (), {})  # type: ignore[no-any-return]  # checked against the annotation
+
+    def call(self, uri: str, method: Method, args: Sequence[object], kwargs: dict[str, object]) -> Any:
+        """Call without a class; for tools."""
+        endpoint = self._connected()
+        reference = Reference(endpoint, uri, ())
+        if method.streams:
+            return endpoint.stream(reference, method, tuple(args), kwargs, asynchronous=False)
+        return endpoint.call(reference, method, tuple(args), kwargs)
+
+    def close(self) -> None:
+        """Say goodbye and close; what is held through this connection is released. Twice is fine."""
+        pump, self._pump = self._pump, None
+        if pump is None:
+            return
+        disposals = self._realm.shut()
+        pump.close()
+        for job in disposals:
+            job.run()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<Server {self.address}{' closed' if self._pump is None else ''}>"
+
+    def _run(self, job: Job) -> None:
+        if job.is_async:
+            LOOP.submit(job)
+        elif self._pump is not None:
+            self._pump.workers.submit(job)
+
+    def _rearm(self) -> None:
+        if self._pump is not None:
+            self._pump.rearm()
+
+
+def connect(
+    url: str,
+    *,
+    insecure: bool = False,
+    timeout: float = CONNECT_SECONDS,
+    formatters: Sequence[str] = FORMATTERS,
+    sinks: Sequence[Sink | str] = (),
+    limits: Limits | None = None,
+    spin: float = SPIN_SECONDS,
+) -> Server:
+    """Connect to a host.
+
+    Args:
+        url: what `Host.listen` returned; an object's name may follow: ``pipe://bank/account``.
+        insecure: admit plain TCP, on loopback only.
+        timeout: seconds to reach the host and shake hands.
+        formatters: by preference; the first that the host has too is used.
+        sinks: the chain calls pass through, the same as the host's.
+        limits: bounds for what the host sends.
+        spin: seconds to look for an answer before sleeping; 0 never does.
+
+    Raises:
+        NotSent: nobody answers there.
+        ProtocolError: what answers is no rpcx host, or the two ends do not agree (formatter, sinks, version).
+        AccessDenied: the channel's rules forbid it.
+        ValueError: the URL is none.
+    """
+    return Server(
+        url, insecure=insecure, timeout=timeout, formatters=formatters, sinks=sinks, limits=limits, spin=spin
+    )
+
+
+def get(url: str, cls: Callable[..., T], *, insecure: bool = False) -> T:
+    """Connect and get, in one line; the connection closes with the proxy.
+
+    Args:
+        url: with the object's name: ``pipe://bank/account``.
+        cls: the remote class, or the abstract contract it implements.
+        insecure: admit plain TCP, on loopback only.
+    """
+    server = connect(url, insecure=insecure)
+    try:
+        proxy: Any = server.get(cls)
+    except BaseException:
+        server.close()
+        raise
+    proxy._rpcx_ref.owner = _Owner(server)  # noqa: SLF001  # of our proxies
+    return proxy  # type: ignore[no-any-return]  # a proxy passes for a T
+
+
+class _Owner:
+    """Closes a connection when the one reference it was made for goes."""
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+
+    def close(self) -> None:
+        self._server.close()
+
+    def __del__(self) -> None:
+        # A finalizer may run in any thread at any point, so closing (which joins threads) is left to another.
+        if self._server._pump is not None:  # noqa: SLF001  # the same module's
+            threading.Thread(target=self._server.close, name="rpcx-close", daemon=True).start()
+
+
+def lease(proxy: Any) -> Any:  # a proxy; LeaseHandle or AsyncLeaseHandle, by its flavour
+    """The lease of a remote object: ``renew(seconds)``, ``register(sponsor)``, ``info()``.
+
+    Its methods are awaited where the proxy's are.
+
+    Raises:
+        TypeError: it is no proxy.
+    """
+    handle: LeaseHandle | AsyncLeaseHandle = handle_of(proxy)
+    return handle
+
+
+def future(fn: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> "Future[R]":
+    """Call ``proxy.method`` without waiting; many may be in flight on one connection.
+
+    Raises:
+        TypeError: ``fn`` is no method of a proxy.
+    """
+    reference, method = target_of(fn)
+    return reference.endpoint.future(reference, method, args, kwargs)
+
+
+class Batch:
+    """Records calls; see `batch`."""
+
+    def __init__(self, reference: Reference, contract: Contract | None) -> None:
+        self._reference = reference
+        self._contract = contract
+        self.calls: list[tuple[Reference, Method, tuple[object, ...], dict[str, object]]] = []
+        self.futures: list[Future[Any]] = []
+
+    def __getattr__(self, name: str) -> Callable[..., "Future[Any]"]:
+        method = self._contract.methods.get(name) if self._contract is not None else None
+        if method is None or method.streams:
+            kind = self._contract.name if self._contract is not None else "object"
+            raise AttributeError(f"{kind} has no remote method {name!r} that can be part of a batch")
+
+        def record(*args: object, **kwargs: object) -> Future[Any]:
+            future: Future[Any] = Future()
+            self.calls.append((self._reference, method, args, kwargs))
+            self.futures.append(future)
+            return future
+
+        return record
+
+    def send(self) -> None:
+        """Send what was recorded in one frame, and wait for the answers."""
+        if not self.calls:
+            return
+        reference, endpoint = self._reference, self._reference.endpoint
+        try:
+            pending = endpoint.batch(self.calls)
+            answers = endpoint.wait_batch(pending, reference, self.calls[0][1])
+        except BaseException as error:
+            for future in self.futures:
+                future.set_exception(error)
+            raise
+        settle_batch(endpoint, self.calls, self.futures, answers)
+
+
+def settle_batch(endpoint: Endpoint, calls: Sequence[Any], futures: Sequence[Any], answers: Sequence[Any]) -> None:
+    """Hand the answers of a batch to its futures."""
+    for (_, method, _, _), future, answer in zip(calls, futures, answers, strict=True):
+        try:
+            if len(answer) > 1:
+                raise endpoint.fault_of(answer[1])
+            value = method.result(answer[0])
+        except Exception as error:  # noqa: BLE001  # it is the future's outcome
+            future.set_exception(error)
+        else:
+            future.set_result(value)
+
+
+@contextmanager
+def batch(proxy: Any) -> Iterator[Any]:  # a proxy; a recorder with its methods
+    """Record calls on ``proxy`` and send them in one frame at the end of the block.
+
+    Each recorded call returns a future, done when the block has ended. The calls run one after the other; one
+    that raises stops no other.
+    """
+    if not isinstance(proxy, Proxy):
+        raise TypeError(f"rpcx.batch({proxy!r}): a remote object's proxy is needed")
+    recorder = Batch(proxy._rpcx_ref, proxy._rpcx_contract)  # noqa: SLF001  # of our proxies
+    yield recorder
+    recorder.send()
+
+
+def _contract(cls: Any, what: str) -> Contract:  # whatever was given as a class
+    contract = contract_of(cls)
+    if contract is None:
+        raise InvalidArguments(
+            f"{what}({getattr(cls, '__name__', cls)!r}): it is no remote class; decorate it with @rpcx.remote, "
+            "@rpcx.singleton, @rpcx.single_call or @rpcx.client_activated"
+        )
+    return contract
+
+

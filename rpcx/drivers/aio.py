@@ -1,0 +1,276 @@
+"""The asyncio driver: sessions in somebody's running loop, with no thread of ours.
+
+An `AioLink` is the protocol of an asyncio transport. Async jobs become tasks; a sync method runs in the loop,
+between two reads, since that is what "no extra thread" means; one marked as blocking goes to the loop's
+executor. A sync call made from within the loop's own thread could never get its answer, so it is refused.
+"""
+
+import asyncio
+import logging
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+from rpcx.abc import Buffer, Job, Listener, PeerFacts, Session, Stream, Waitable
+from rpcx.errors import ConnectionLost
+
+log = logging.getLogger("rpcx")
+
+JOIN_BYTES: Final = 65536  # buffers up to this size together are joined before they are written
+
+
+class AioLink(asyncio.Protocol):
+    """One connection in a loop."""
+
+    def __init__(self, stream: Stream, session: Session, dropped: Callable[["AioLink"], None]) -> None:
+        self.facts: PeerFacts = stream.facts
+        self.session = session
+        self.gone = asyncio.Event()  # set when the transport has closed
+        self._loop = asyncio.get_running_loop()
+        self._thread = threading.get_ident()
+        self._dropped = dropped
+        self._stream = stream  # kept, so that its socket is closed with it
+        self._transport: asyncio.Transport | None = None  # set when connected
+        self._timer: asyncio.TimerHandle | None = None
+        self._batching = False  # running what one read brought; sends wait for the end
+        self._flushing = False  # a flush is on its way from another thread, or due soon
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    # --- the transport's side ------------------------------------------------------------------------------
+
+    def connection_made(self, transport: Any) -> None:  # asyncio's BaseTransport
+        self._transport = transport
+        self.session.attach(self, self._loop.time())
+        self._write()
+        self.rearm()
+
+    def data_received(self, data: bytes) -> None:
+        self._run(self.session.receive(data, self._loop.time()))
+
+    def eof_received(self) -> bool:
+        self._run(self.session.eof(self._loop.time()))
+        return False
+
+    def connection_lost(self, error: Exception | None) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        reason = f"the connection broke: {error}" if error is not None else "it was closed"
+        self.session.lost(ConnectionLost(reason))
+        self._stream.close()
+        self.gone.set()
+        self._dropped(self)
+
+    def pause_writing(self) -> None:
+        self._note_backlog()
+
+    def resume_writing(self) -> None:
+        self._note_backlog()
+
+    def _note_backlog(self) -> None:
+        if self._transport is not None:
+            self.session.held_back(self._transport.get_write_buffer_size())
+            self.rearm()
+
+    # --- the session's side --------------------------------------------------------------------------------
+
+    def flush(self) -> None:
+        if threading.get_ident() == self._thread:
+            if not self._batching:
+                self._write()
+        elif not self._flushing:
+            self._flushing = True
+            self._from_outside(self._write)
+
+    def flush_soon(self) -> None:
+        if not self._flushing and not self._batching:
+            self._flushing = True
+            self._from_outside(self._write)
+
+    def wait(self, reply: Waitable, timeout: float | None) -> None:
+        if threading.get_ident() == self._thread:
+            raise RuntimeError(
+                "a sync call from the event loop's own thread would wait for ever: await the call "
+                "(make the method async), or mark the method @rpcx.method(blocking=True)"
+            )
+        self.flush()
+        reply.park(timeout)
+        deadline = None if timeout is None else self._loop.time() + timeout
+        while not reply.arrived and (deadline is None or self._loop.time() < deadline):
+            reply.park(None if deadline is None else deadline - self._loop.time())
+
+    def in_loop(self, loop: Any, function: Callable[..., object], argument: object) -> None:  # an event loop
+        if loop is self._loop and threading.get_ident() == self._thread:
+            function(argument)
+            return
+        try:
+            loop.call_soon_threadsafe(function, argument)
+        except RuntimeError:
+            pass  # the loop was closed; nobody waits there any more
+
+    def spawn(self, job: Job) -> None:
+        self._from_outside(self._start, job)
+
+    def rearm(self) -> None:
+        if threading.get_ident() != self._thread:
+            self._from_outside(self.rearm)
+            return
+        due = self.session.due()
+        if due is None:
+            return
+        if self._timer is None or due < self._timer.when():
+            if self._timer is not None:
+                self._timer.cancel()
+            self._timer = self._loop.call_at(due, self._tick)
+
+    def close(self) -> None:
+        if threading.get_ident() != self._thread:
+            self._from_outside(self.close)
+            return
+        self._write()
+        if self._transport is not None:
+            self._transport.close()
+
+    # --- within --------------------------------------------------------------------------------------------
+
+    def _from_outside(self, function: Callable[..., object], *args: object) -> None:
+        try:
+            self._loop.call_soon_threadsafe(function, *args)
+        except RuntimeError:
+            pass  # the loop was closed, and the connection with it
+
+    def _tick(self) -> None:
+        self._timer = None
+        now = self._loop.time()
+        due = self.session.due()
+        if due is not None and due <= now:
+            self._run(self.session.tick(now))
+        self.rearm()
+
+    def _run(self, jobs: Sequence[Job]) -> None:
+        self._batching = True
+        try:
+            for job in jobs:
+                self._start(job)
+        finally:
+            self._batching = False
+        if self.session.ready:
+            self._write()
+        if self.session.finished and self._transport is not None:
+            self._transport.close()
+
+    def _start(self, job: Job) -> None:
+        if job.is_async:
+            task = self._loop.create_task(job.run_async())
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+        elif job.blocking:
+            self._loop.run_in_executor(None, job.run)
+        else:
+            job.run()
+
+    def _write(self) -> None:
+        self._flushing = False
+        transport = self._transport
+        if transport is None or transport.is_closing():
+            return
+        buffers: Sequence[Buffer] = self.session.outgoing()
+        if len(buffers) == 1:
+            transport.write(buffers[0])
+        elif buffers:
+            if sum(len(buffer) for buffer in buffers) <= JOIN_BYTES:
+                transport.write(b"".join(buffers))
+            else:
+                for buffer in buffers:  # not writelines: it ignored back-pressure in 3.12.0-8 (CVE-2024-12254)
+                    transport.write(buffer)
+
+
+class AioPump:
+    """The connections and listeners of one host in a loop."""
+
+    def __init__(self, accept: Callable[[Stream], Session] | None = None) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._accept = accept
+        self._links: set[AioLink] = set()
+        self._listeners: set[Listener] = set()
+        self._timed: list[Any] = []  # of rpcx.drivers.threads.Timed
+        self._timer: asyncio.TimerHandle | None = None
+        self._welcomes: set[asyncio.Task[Any]] = set()
+
+    async def add(self, stream: Any, session: Session, *, accepted: bool = False) -> AioLink:  # has a .socket
+        """Serve a connection from now on."""
+        link = AioLink(stream, session, self._links.discard)
+        self._links.add(link)
+        if accepted:
+            await self._loop.connect_accepted_socket(lambda: link, stream.socket)
+        else:
+            await self._loop.create_connection(lambda: link, sock=stream.socket)
+        return link
+
+    def listen(self, listener: Listener) -> None:
+        """Accept streams from now on."""
+        self._listeners.add(listener)
+        for fileno in listener.filenos():
+            self._loop.add_reader(fileno, self._welcome, listener)
+
+    def unlisten(self, listener: Listener) -> None:
+        """Accept no more."""
+        self._listeners.discard(listener)
+        for fileno in listener.filenos():
+            self._loop.remove_reader(fileno)
+
+    def time(self, timed: Any) -> None:
+        """Keep ``timed``'s timer too."""
+        self._timed.append(timed)
+        self._arm()
+
+    def rearm(self) -> None:
+        """A timer may be due earlier than known; from any thread."""
+        try:
+            self._loop.call_soon_threadsafe(self._arm)
+        except RuntimeError:
+            pass  # the loop was closed
+
+    def _arm(self) -> None:
+        dues = [due for due in (timed.due() for timed in self._timed) if due is not None]
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if dues:
+            self._timer = self._loop.call_at(min(dues), self._tick)
+
+    def _tick(self) -> None:
+        now = self._loop.time()
+        for timed in self._timed:
+            due = timed.due()
+            if due is not None and due <= now:
+                timed.tick(now)
+        self._arm()
+
+    def _welcome(self, listener: Listener) -> None:
+        for _ in range(64):  # then others get their turn
+            stream = listener.accept()
+            if stream is None or self._accept is None:
+                return
+            task = self._loop.create_task(self.add(stream, self._accept(stream), accepted=True))
+            self._welcomes.add(task)
+            task.add_done_callback(self._welcomes.discard)
+
+    async def close(self) -> None:
+        """Close all connections."""
+        for listener in list(self._listeners):
+            self.unlisten(listener)
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timed.clear()
+        links = list(self._links)
+        for link in links:
+            link.close()
+        for link in links:
+            try:
+                await asyncio.wait_for(link.gone.wait(), 2.0)
+            except TimeoutError:
+                log.warning("%s: the connection did not close in time", link.facts)
+
+    def stats(self) -> dict[str, int]:
+        """Counters, for inspection."""
+        return {"connections": len(self._links), "reads": 0, "workers": 0}

@@ -1,0 +1,718 @@
+"""The threads driver: whoever waits, pumps.
+
+A `Pump` serves the connections of one host, or the one connection of a client. At any moment at most one thread
+**leads**: it alone reads streams and hands bytes to sessions. The others sleep, or run calls.
+
+- A client's thread that waits for a reply leads until it has it: send, look, return, without a thread switch.
+  It runs no foreign call meanwhile, since it would be late for its own reply: those go to workers.
+- Otherwise a helper thread of the pump leads. It runs short sync methods itself: no queue, no switch. All that
+  one read brought is run, then all replies leave in one send.
+- A second helper **stands by**. It looks once a millisecond whether the leader is still in the same call; then
+  it takes over, and the slow call ends on its own thread and answers itself (the idea is Go's sysmon, which
+  hands the processor of a blocked thread to another). The method is remembered as slow: a worker next time.
+- A caller takes the lead from a helper that sleeps in the kernel; the helper notices when it wakes.
+
+The stand-by sleeps for good when nothing has happened for a while (`_deep`), so an idle pump costs nothing;
+whoever gives it something to watch wakes it. ``_leader`` changes only under ``_mutex``.
+"""
+
+import heapq
+import itertools
+import logging
+import os
+import selectors
+import socket
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Any, Final, Protocol
+
+from rpcx.abc import Buffer, Job, Listener, PeerFacts, Session, Stream, Waitable
+from rpcx.drivers.waiting import SPIN_SECONDS, Spinner, give_way
+from rpcx.drivers.workers import LOOP, Workers, run_job
+from rpcx.errors import ConnectionLost
+
+log = logging.getLogger("rpcx")
+
+TICK: Final = 0.001  # seconds between two looks of the stand-by; a call this long has overrun
+QUIET_TICKS: Final = 20  # looks without anything new, before the stand-by sleeps for good
+CORK: Final = 16  # messages that wait for one another at most (`flush_soon`)
+CORK_SECONDS: Final = 0.0005  # after a pause this long the first message leaves at once
+LOOK_AROUND: Final = 63  # every 64 reads of a busy connection the others, and timers, get their turn
+NEVER: Final = float("inf")
+
+monotonic = time.monotonic
+get_ident = threading.get_ident
+
+
+class Timed(Protocol):
+    """Something with a timer besides the sessions: a lease manager."""
+
+    def due(self) -> float | None: ...
+    def tick(self, now: float, /) -> object: ...
+
+
+class ThreadLink:
+    """One connection under a pump."""
+
+    def __init__(self, pump: "Pump", stream: Stream, session: Session) -> None:
+        self.session = session
+        self.stream = stream
+        self.facts: PeerFacts = stream.facts
+        self.closed = False  # the stream is
+        self.backlog: list[Buffer] = []  # given out by the session, not taken by the stream yet
+        self.armed = NEVER  # when the pump will next ask the session for its timer
+        self._pump = pump
+        self._sending = threading.Lock()  # one sender at a time, so that frames stay in order
+        self._corked = 0  # messages waiting for `flush_soon`
+        self._flushed = 0.0  # when the last of them left
+        self._closing = False  # close once everything has left
+
+    # --- sending -------------------------------------------------------------------------------------------
+
+    def flush(self) -> None:
+        if self._pump.batching == get_ident():
+            self._pump.dirty.append(self)
+        else:
+            self.send()
+
+    def flush_soon(self) -> None:
+        if self._pump.batching == get_ident():
+            self._pump.dirty.append(self)
+            return
+        self._corked += 1
+        self._pump.touch()
+        now = monotonic()
+        if self._corked >= CORK or now - self._flushed > CORK_SECONDS:
+            self._flushed = now
+            self.send()
+        else:
+            self._pump.cork(self)
+
+    def send(self) -> None:
+        """Send what is ready, as far as the stream takes it."""
+        self._corked = 0
+        with self._sending:
+            buffers: Sequence[Buffer] = self.session.outgoing()
+            if self.backlog:
+                buffers = [*self.backlog, *buffers]
+            if not buffers or self.closed:
+                return
+            broken: OSError | None = None
+            sent = 0
+            try:
+                sent = self.stream.send(buffers)
+            except BlockingIOError:
+                pass  # it takes nothing now
+            except OSError as error:
+                broken = error
+            if broken is None:
+                if self.backlog or len(buffers) > 1 or sent < len(buffers[0]):
+                    self._keep(buffers, sent)
+                return
+        self._pump.broken(self, broken)
+
+    def _keep(self, buffers: Sequence[Buffer], sent: int) -> None:
+        """What the stream did not take waits; the pump watches for room."""
+        had = bool(self.backlog)
+        self.backlog = rest = _after(buffers, sent)
+        if rest:
+            self.session.held_back(sum(memoryview(part).nbytes for part in rest))
+            self._pump.watch_room(self)
+        elif had:
+            self.session.held_back(0)
+            self._pump.watch_room(self)
+
+    # --- what the session asks -----------------------------------------------------------------------------
+
+    def wait(self, reply: Waitable, timeout: float | None) -> None:
+        self.send()
+        self._pump.wait(reply, timeout, self)
+
+    def in_loop(self, loop: Any, function: Callable[..., object], argument: object) -> None:  # an event loop
+        try:
+            loop.call_soon_threadsafe(function, argument)
+        except RuntimeError:
+            pass  # the loop was closed; nobody waits there any more
+
+    def spawn(self, job: Job) -> None:
+        if job.is_async:
+            LOOP.submit(job)
+        else:
+            self._pump.workers.submit(job)
+
+    def rearm(self) -> None:
+        self._pump.arm(self)
+
+    def close(self) -> None:
+        self._closing = True
+        self.send()
+        if not self.backlog:
+            self._pump.drop(self)
+        # else: the pump drops it when the rest has left
+
+    @property
+    def drained(self) -> bool:
+        """Nothing more to read or send: the stream can be closed."""
+        return not self.backlog and (self._closing or self.session.finished)
+
+
+class Pump:
+    """Leads the connections it was given. See the module's theory."""
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        callers_lead: bool,
+        accept: Callable[[Stream], Session] | None = None,
+        spin: float = SPIN_SECONDS,
+    ) -> None:
+        self.name = name
+        self.workers = Workers(name)
+        self.batching = 0  # ident of the thread that runs what one read brought; its sends wait for the end
+        self.dirty: list[ThreadLink] = []  # links with something to send at that end
+        self._accept = accept
+        self._callers_lead = callers_lead
+        self._spinner = Spinner(spin)
+        self._selector = selectors.DefaultSelector()
+        self._links: set[ThreadLink] = set()
+        self._hot: ThreadLink | None = None  # the link that spoke last
+        self._jobs: deque[tuple[ThreadLink, Job]] = deque()  # came in and not begun
+        self._timers: list[tuple[float, int, ThreadLink]] = []  # heap; entries may be out of date
+        self._order = itertools.count()  # breaks ties in the heap
+        self._timed: list[Timed] = []
+        self._mutex = threading.Lock()  # around changes of the lead
+        self._leader: object | None = None  # who leads: a helper's token, or the reply a caller waits for
+        self._asleep = False  # the leader is a helper that sleeps in the kernel: callers may take the lead
+        self._sleeps_until = NEVER  # when the leader wakes by itself
+        self._working: Job | None = None  # the call that the leading helper runs
+        self._followers: dict[int, Waitable] = {}  # callers that wait while another leads
+        self._served = 0  # counts reads, so that the stand-by sees whether anything happens
+        self._helpers: set[threading.Thread] = set()
+        self._standby = False  # one stands by
+        self._deep = False  # … and sleeps for good
+        self._bell = threading.Lock()  # held while the stand-by sleeps
+        self._bell.acquire()
+        self._corked: set[ThreadLink] = set()
+        self._closed = False
+        self._wake_in, self._wake_out = socket.socketpair()
+        self._wake_in.setblocking(False)
+        self._wake_out.setblocking(False)
+        self._selector.register(self._wake_in, selectors.EVENT_READ, None)
+        self._pid = os.getpid()
+
+    # --- what it is given ----------------------------------------------------------------------------------
+
+    def add(self, stream: Stream, session: Session) -> ThreadLink:
+        """Serve a connection from now on."""
+        link = ThreadLink(self, stream, session)
+        session.attach(link, monotonic())
+        self._links.add(link)
+        self._selector.register(stream, selectors.EVENT_READ, link)
+        self.arm(link)
+        self._hot = self._hot or link
+        return link
+
+    def listen(self, listener: Listener) -> None:
+        """Accept streams from now on."""
+        for fileno in listener.filenos():
+            self._selector.register(fileno, selectors.EVENT_READ, listener)
+        self.wake()
+
+    def unlisten(self, listener: Listener) -> None:
+        """Accept no more."""
+        for fileno in listener.filenos():
+            self._forget_file(fileno)
+
+    def time(self, timed: Timed) -> None:
+        """Keep ``timed``'s timer too."""
+        self._timed.append(timed)
+
+    def start(self) -> None:
+        """Have a helper lead when no caller does."""
+        self._help()
+
+    def arm(self, link: ThreadLink) -> None:
+        """The link's timer may be due earlier than known."""
+        due = link.session.due()
+        if due is not None and due < link.armed:
+            link.armed = due
+            with self._mutex:
+                heapq.heappush(self._timers, (due, next(self._order), link))
+            if due < self._sleeps_until:
+                self.wake()
+
+    def rearm(self) -> None:
+        """A `Timed` may be due earlier than known."""
+        if self._sleeps_until > monotonic() + TICK:
+            self.wake()
+
+    def wake(self) -> None:
+        """Have the leader look again, if it sleeps in the kernel."""
+        try:
+            self._wake_out.send(b"\0")
+        except OSError:
+            pass  # it is full of wakes, or closed
+
+    # --- waiting for a reply -------------------------------------------------------------------------------
+
+    def wait(self, goal: Waitable, timeout: float | None, link: ThreadLink) -> None:
+        """Pump, or sleep while another thread does, until ``goal`` is done or ``timeout`` seconds passed."""
+        deadline = None if timeout is None else monotonic() + timeout
+        if self.batching == get_ident():
+            self._abdicate()
+        key = id(goal)
+        self._followers[key] = goal
+        try:
+            while not goal.arrived and (deadline is None or monotonic() < deadline):
+                if self._callers_lead and self._take_lead(goal):
+                    try:
+                        self._lead(goal, goal, deadline)
+                    finally:
+                        self._resign(goal)
+                else:
+                    goal.park(None if deadline is None else deadline - monotonic())
+        finally:
+            del self._followers[key]
+            if self._followers and self._leader is None:
+                self._pass_on()
+
+    def touch(self) -> None:
+        """A call was begun that nobody waits for yet. Take the lead from a sleeping helper: its reply may as well
+        be read by whoever comes to wait; the stand-by reads it if nobody does, a millisecond later.
+        """
+        if self._callers_lead:
+            self._served += 1
+            if self._asleep:
+                with self._mutex:
+                    if self._asleep:
+                        self._leader, self._asleep = None, False
+
+    def _abdicate(self) -> None:
+        """This thread leads and runs a call that now waits for another: let somebody else read."""
+        with self._mutex:
+            job, self._working = self._working, None
+            self._leader = None
+        self.batching = 0
+        if job is not None:
+            job.overran(monotonic())  # it will wait again the next time
+        self._send_dirty()
+        self._ring()
+
+    def _take_lead(self, token: object) -> bool:
+        with self._mutex:
+            if self._leader is not None and not self._asleep:
+                return False
+            self._leader = token
+            self._asleep = False
+            return True
+
+    def _resign(self, token: object) -> None:
+        with self._mutex:
+            if self._leader is not token:
+                return
+            self._leader = None
+        if len(self._followers) > 1:
+            self._pass_on()
+        elif self._deep or not self._helpers:
+            self._ring()
+
+    def _pass_on(self) -> None:
+        """Wake a caller that waits still, so that it leads."""
+        for follower in list(self._followers.values()):
+            if not follower.arrived:
+                follower.unpark()
+                return
+
+    # --- leading -------------------------------------------------------------------------------------------
+
+    def _lead(self, token: object, goal: Waitable | None, deadline: float | None) -> None:
+        """Read and run until ``goal`` is done, ``deadline`` passes, or the lead is lost."""
+        outstanding = goal is not None  # something is expected soon: worth spinning for
+        while self._leader is token and not self._closed:
+            if self._jobs and not self._run_jobs(token, goal):
+                return
+            if goal is not None and goal.arrived:
+                return
+            if not self._served & LOOK_AROUND:
+                self._run_timers()  # a busy connection keeps no other from being heard
+                if self._poll(0):
+                    continue
+            link = self._hot
+            if outstanding and link is not None and not link.closed and self._spinner.bets():
+                if self._spin(link, goal):
+                    continue
+            # A client's helper expects nothing: only callers spin there.
+            outstanding = self._sleep(token, goal, deadline) and (goal is not None or not self._callers_lead)
+            if deadline is not None and monotonic() >= deadline:
+                return
+
+    def _spin(self, link: ThreadLink, goal: Waitable | None) -> bool:
+        """Look for bytes without sleeping. True: some came, or there is something else to do."""
+        until = 0.0
+        many = len(self._links) > 1
+        receive = link.stream.receive
+        while True:
+            give_way()
+            try:
+                data = receive(link.session.wanted())
+            except BlockingIOError:
+                if link.backlog:
+                    link.send()
+                now = monotonic()
+                if not until:
+                    until = now + self._spinner.seconds
+                elif now > until:
+                    self._spinner.lost()
+                    return False
+                if many and self._poll(0):
+                    return True
+                if goal is not None and goal.arrived:
+                    return True
+            except OSError as error:
+                self.broken(link, error)
+                return True
+            else:
+                self._spinner.won()
+                self._feed(link, data)
+                return True
+
+    def _sleep(self, token: object, goal: Waitable | None, deadline: float | None) -> bool:
+        """Sleep in the kernel until something comes. Whether bytes did."""
+        if self._jobs:
+            return True  # a timer brought them
+        now = monotonic()
+        until = self._next_due()
+        if deadline is not None and deadline < until:
+            until = deadline
+        if self._corked:
+            self._uncork()
+        with self._mutex:
+            if self._leader is not token:
+                return False
+            self._asleep = goal is None
+            self._sleeps_until = until
+            if self._callers_lead and goal is None and self._followers:
+                self._leader = None  # a caller came while this helper was awake: the lead is its own
+        if self._leader is None:
+            self._pass_on()
+            return False
+        served = self._served
+        # A caller that took the lead meanwhile reads the same streams; then what woke us is not ours.
+        try:
+            events = self._selector.select(None if until == NEVER else max(0.0, until - now))
+        except (OSError, ValueError):
+            return False  # the pump was closed
+        with self._mutex:
+            if self._leader is not token:
+                return False
+            self._asleep = False
+            self._sleeps_until = NEVER
+        self._handle(events)
+        self._run_timers()
+        return self._served != served
+
+    def _poll(self, timeout: float) -> bool:
+        events = self._selector.select(timeout)
+        self._handle(events)
+        return bool(events)
+
+    def _handle(self, events: list[tuple[selectors.SelectorKey, int]]) -> None:
+        for key, mask in events:
+            target = key.data
+            if type(target) is ThreadLink:
+                if mask & selectors.EVENT_WRITE:
+                    target.send()
+                    if target.drained:
+                        self.drop(target)
+                        continue
+                if mask & selectors.EVENT_READ:
+                    self._read(target)
+            elif target is None:
+                try:
+                    self._wake_in.recv(4096)
+                except OSError:
+                    pass
+            else:
+                self._welcome(target)
+
+    def _read(self, link: ThreadLink) -> None:
+        try:
+            data = link.stream.receive(link.session.wanted())
+        except BlockingIOError:
+            return
+        except OSError as error:
+            self.broken(link, error)
+            return
+        self._feed(link, data)
+
+    def _feed(self, link: ThreadLink, data: bytes) -> None:
+        session = link.session
+        if not data:
+            self._queue(link, session.eof(monotonic()))
+            self.drop(link)
+            return
+        self._served += 1
+        self._hot = link
+        jobs = session.receive(data, monotonic())
+        if jobs:
+            self._queue(link, jobs)
+        elif session.finished:
+            self._finish(link)
+        elif session.ready:
+            link.send()
+
+    def _queue(self, link: ThreadLink, jobs: Sequence[Job]) -> None:
+        for job in jobs:
+            self._jobs.append((link, job))
+        if link.session.finished:
+            self._finish(link)
+
+    def _finish(self, link: ThreadLink) -> None:
+        link.send()
+        if link.drained:
+            self.drop(link)
+
+    def _welcome(self, listener: Listener) -> None:
+        for _ in range(64):  # then others get their turn
+            stream = listener.accept()
+            if stream is None or self._accept is None:
+                return
+            link = self.add(stream, self._accept(stream))
+            link.send()
+
+    # --- running what came in ------------------------------------------------------------------------------
+
+    def _run_jobs(self, token: object, goal: Waitable | None) -> bool:
+        """Run or hand on all jobs, then send all replies. False: the lead was lost meanwhile."""
+        jobs = self._jobs
+        inline = goal is None
+        if inline:
+            self.batching = get_ident()
+        while jobs:
+            link, job = jobs.popleft()
+            if job.is_async:
+                LOOP.submit(job)
+            elif not inline or job.blocking:
+                self.workers.submit(job)
+            else:
+                if self._deep or not self._standby:
+                    self._watch()
+                self._working = job
+                run_job(job)
+                with self._mutex:
+                    leads = self._leader is token
+                    if leads:
+                        self._working = None
+                if not leads:
+                    self._send_dirty()  # what it noted before the lead was lost
+                    return False
+        if inline:
+            self.batching = 0
+        if self.dirty:
+            self._send_dirty()
+        return True
+
+    def _send_dirty(self) -> None:
+        dirty, self.dirty = self.dirty, []
+        for link in dict.fromkeys(dirty):
+            link.send()
+
+    # --- timers --------------------------------------------------------------------------------------------
+
+    def _next_due(self) -> float:
+        due = self._timers[0][0] if self._timers else NEVER
+        for timed in self._timed:
+            own = timed.due()
+            if own is not None and own < due:
+                due = own
+        return due
+
+    def _run_timers(self) -> None:
+        now = monotonic()
+        for timed in self._timed:
+            own = timed.due()
+            if own is not None and own <= now:
+                timed.tick(now)
+        while self._timers and self._timers[0][0] <= now:
+            with self._mutex:
+                _, _, link = heapq.heappop(self._timers)
+            if link.closed:
+                continue
+            link.armed = NEVER
+            due = link.session.due()
+            if due is not None and due <= now:
+                self._queue(link, link.session.tick(now))
+                if not link.closed:
+                    link.send()
+            if not link.closed:
+                self.arm(link)
+
+    # --- helpers -------------------------------------------------------------------------------------------
+
+    def _help(self) -> None:
+        thread = threading.Thread(target=self._helper, name=f"{self.name}-pump", daemon=True)
+        self._helpers.add(thread)
+        thread.start()
+
+    def _helper(self) -> None:
+        token = object()
+        leads = False
+        while not self._closed:
+            if leads or (not self._callers_lead and self._vacant(token)):
+                try:
+                    self._lead(token, None, None)
+                except Exception:
+                    log.exception("%s: the pump failed; it goes on", self.name)
+                leads = False
+            else:
+                with self._mutex:
+                    if self._standby:
+                        break  # one is enough
+                    self._standby = True
+                leads = self._stand_by(token)
+                self._standby = False
+        self._helpers.discard(threading.current_thread())
+
+    def _vacant(self, token: object) -> bool:
+        with self._mutex:
+            if self._leader is None:
+                self._leader = token
+            return self._leader is token
+
+    def _watch(self) -> None:
+        """Have somebody look after the leader, which begins a call."""
+        if self._standby:
+            self._ring()
+        elif len(self._helpers) < 2:
+            self._help()
+
+    def _ring(self) -> None:
+        """Wake the stand-by, or make one."""
+        if not self._helpers and not self._closed:
+            self._help()
+            return
+        self._deep = False
+        try:
+            self._bell.release()
+        except RuntimeError:
+            pass  # it is awake
+
+    def _stand_by(self, token: object) -> bool:
+        """Look after the leader until it is needed. True: it took the lead over."""
+        quiet = 0
+        seen: Job | None = None
+        served = self._served
+        while not self._closed:
+            if quiet >= QUIET_TICKS and self._leader is not None and not self._corked:
+                self._deep = True
+                if self._working is None and self._leader is not None and not self._corked:
+                    self._bell.acquire()
+                self._deep = False
+                quiet = 0
+            else:
+                self._bell.acquire(timeout=TICK)
+            if self._corked:
+                self._uncork()
+            job = self._working
+            if job is not None and job is seen:
+                with self._mutex:
+                    if self._working is job:
+                        self._leader, self._working, self._asleep = token, None, False
+                        self.batching = 0
+                if self._leader is token:
+                    job.overran(monotonic())
+                    self._send_dirty()
+                    return True
+            if self._leader is None and self._served == served and self._vacant(token):
+                return True
+            quiet = quiet + 1 if self._served == served and job is None else 0
+            seen, served = job, self._served
+        return False
+
+    # --- links coming and going ----------------------------------------------------------------------------
+
+    def cork(self, link: ThreadLink) -> None:
+        """``link`` has something to send within a millisecond."""
+        self._corked.add(link)
+        if self._deep or not self._standby:
+            if self._asleep:
+                self.wake()  # a helper leads and nobody stands by: it sends before it sleeps again
+            self._ring()
+
+    def _uncork(self) -> None:
+        while self._corked:
+            try:
+                link = self._corked.pop()
+            except KeyError:
+                return
+            link.send()
+
+    def watch_room(self, link: ThreadLink) -> None:
+        """Watch for room to send, or stop to."""
+        mask = selectors.EVENT_READ | (selectors.EVENT_WRITE if link.backlog else 0)
+        try:
+            self._selector.modify(link.stream, mask, link)
+        except (KeyError, ValueError, OSError):
+            return  # it was closed meanwhile
+        self.arm(link)
+        self.wake()
+
+    def broken(self, link: ThreadLink, error: OSError) -> None:
+        """The stream failed."""
+        lost = ConnectionLost(f"the connection broke: {error.strerror or error}")
+        lost.__cause__ = error
+        link.session.lost(lost)
+        self.drop(link)
+
+    def drop(self, link: ThreadLink) -> None:
+        """Close a connection; calls that wait on it fail."""
+        with self._mutex:
+            if link.closed:
+                return
+            link.closed = True
+            self._links.discard(link)
+        self._forget_file(link.stream)
+        if self._hot is link:
+            self._hot = next(iter(self._links), None)
+        link.stream.close()
+        link.session.lost(ConnectionLost("it was closed"))
+
+    def _forget_file(self, file: Any) -> None:  # a stream or a file number
+        try:
+            self._selector.unregister(file)
+        except (KeyError, ValueError, OSError):
+            pass  # it is not watched, or closed
+
+    def close(self) -> None:
+        """Drop all connections and end the helpers."""
+        for link in list(self._links):
+            self.drop(link)
+        self._closed = True
+        self.wake()
+        self._ring()
+        for thread in list(self._helpers):
+            if thread is not threading.current_thread():
+                thread.join(2.0)
+        self.workers.close()
+        for follower in list(self._followers.values()):
+            follower.unpark()
+        self._selector.close()
+        self._wake_in.close()
+        self._wake_out.close()
+
+    def stats(self) -> dict[str, int]:
+        """Counters, for inspection."""
+        return {"connections": len(self._links), "reads": self._served, "workers": len(self.workers)}
+
+
+def _after(buffers: Sequence[Buffer], sent: int) -> list[Buffer]:
+    """What is left of ``buffers`` when ``sent`` bytes have gone."""
+    for position, buffer in enumerate(buffers):
+        size = memoryview(buffer).nbytes
+        if sent < size:
+            return [memoryview(buffer).cast("B")[sent:], *buffers[position + 1 :]]
+        sent -= size
+    return []

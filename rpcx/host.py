@@ -1,0 +1,478 @@
+"""The host: registrations, channels and leases of one process, put together.
+
+    host = rpcx.Host()
+    host.register(Bank, Account)
+    url = host.listen("pipe://bank")
+    with host:
+        host.wait()
+
+The same host runs under threads (``with``) or in somebody's event loop (``async with``). It carries out what
+the object table and the lease manager decide: asks sponsors, disposes of what ended.
+"""
+
+import asyncio
+import contextlib
+import logging
+import os
+import sys
+import threading
+import time
+import weakref
+from collections.abc import Callable, Sequence
+from typing import Any, Final, Self
+
+from rpcx import plugins
+from rpcx.abc import Job, Listener, PeerFacts, Stream
+from rpcx.channels.urls import parse
+from rpcx.context import options
+from rpcx.drivers.aio import AioPump
+from rpcx.drivers.threads import Pump
+from rpcx.drivers.waiting import SPIN_SECONDS
+from rpcx.lifetime.manager import AskSponsor, LeaseManager
+from rpcx.protocol.connection import Connection, Role
+from rpcx.protocol.handshake import Limits, Offer
+from rpcx.remoting.endpoint import Endpoint
+from rpcx.remoting.objects import HOST_URI, ObjectTable
+from rpcx.remoting.proxy import Flavour, Proxy, dynamic_method
+from rpcx.remoting.service import HostService
+from rpcx.sinks.chain import Chain, Sink, load_sinks, negotiated
+
+log = logging.getLogger("rpcx")
+
+GRACE: Final = 30.0  # seconds a lost client has to come back before what it held is released
+FORMATTERS: Final = ("msgpack", "json")  # offered unless told otherwise, by preference
+RENEWAL: Final = dynamic_method("renewal")  # of a sponsor
+
+
+class Disposal:
+    """The end of an object: its first of ``close``, ``__exit__``, ``aclose`` is called."""
+
+    def __init__(self, instance: Any) -> None:  # any object
+        self._instance = instance
+        self.is_async = not _sync_end(instance) and hasattr(instance, "aclose")
+        self.blocking = True
+
+    def run(self) -> None:
+        """Call it."""
+        end = _sync_end(self._instance)
+        if end is not None:
+            try:
+                end()
+            except Exception:
+                log.exception("closing %r failed", self._instance)
+
+    async def run_async(self) -> None:
+        """Await ``aclose``."""
+        try:
+            await self._instance.aclose()
+        except Exception:
+            log.exception("closing %r failed", self._instance)
+
+    def overran(self, now: float) -> None:
+        """It runs on a worker anyway."""
+
+
+def _sync_end(instance: Any) -> Callable[[], object] | None:  # any object
+    close = getattr(instance, "close", None)
+    if callable(close) and not asyncio.iscoroutinefunction(close):
+        return close  # type: ignore[no-any-return]  # whatever it returns is dropped
+    leave = getattr(type(instance), "__exit__", None)
+    return (lambda: leave(instance, None, None, None)) if leave is not None else None
+
+
+class _AsyncClose(Disposal):
+    """An object whose ``close`` is a coroutine function."""
+
+    def __init__(self, instance: Any) -> None:  # any object
+        super().__init__(instance)
+        self.is_async = True
+
+    async def run_async(self) -> None:
+        try:
+            await self._instance.close()
+        except Exception:
+            log.exception("closing %r failed", self._instance)
+
+
+def disposal(instance: object) -> Disposal | None:
+    """What is to be done when ``instance`` ends; None: nothing."""
+    close = getattr(instance, "close", None)
+    if asyncio.iscoroutinefunction(close):
+        return _AsyncClose(instance)
+    if _sync_end(instance) is not None or hasattr(instance, "aclose"):
+        return Disposal(instance)
+    return None
+
+
+class Realm:
+    """What hosts and clients have in common: a table of objects, its leases, and endpoints that serve it."""
+
+    def __init__(
+        self,
+        *,
+        role: Role,
+        flavour: Flavour,
+        formatters: Sequence[str],
+        sinks: Sequence[Sink | str],
+        limits: Limits,
+        grace: float,
+        custom_errors: bool,
+        spawn: Callable[[Job], None],
+        rearm: Callable[[], None],
+    ) -> None:
+        self.flavour = flavour
+        self.table = ObjectTable(LeaseManager(grace=grace), time.monotonic, self._dispose, rearm)
+        self.facts: dict[str, object] = {"name": _program(), "pid": os.getpid()}
+        self.table.publish(HostService(self.table, self.facts), HOST_URI)
+        self.endpoints: set[Endpoint] = set()
+        self._role: Role = role
+        self._sinks = load_sinks(sinks)
+        self._formatters = {name: plugins.formatter(name)() for name in formatters}
+        self._limits = limits
+        self._custom_errors = custom_errors
+        self._spawn = spawn
+        self._rearm = rearm
+        _REALMS.add(self)
+
+    def endpoint(self, session: str = "") -> Endpoint:
+        """This side of a new connection."""
+        offer = Offer(
+            formatters=tuple(self._formatters),
+            sinks=negotiated(self._sinks),
+            name=_program(),
+            session=session,
+            message=self._limits.message,
+            in_flight=self._limits.in_flight,
+            window=self._limits.window,
+        )
+        endpoint = Endpoint(
+            Connection(self._role, offer, self._limits, time.monotonic()),
+            self.table,
+            self._chain,
+            flavour=self.flavour,
+            detail=not self._custom_errors,
+            on_open=self._opened,
+            on_close=self._ended,
+        )
+        self.endpoints.add(endpoint)
+        return endpoint
+
+    def _chain(self, formatter: str) -> Chain:
+        return Chain(self._formatters[formatter], self._sinks)
+
+    def _opened(self, endpoint: Endpoint) -> None:
+        with self.table.lock:
+            self.table.manager.holder_back(endpoint.holder, time.monotonic())
+
+    def _ended(self, endpoint: Endpoint, error: Exception | None) -> None:
+        self.endpoints.discard(endpoint)
+        now = time.monotonic()
+        with self.table.lock:
+            if error is None:
+                self.table.manager.holder_gone(endpoint.holder, now)
+            else:
+                self.table.manager.holder_lost(endpoint.holder, now)
+        self._rearm()
+
+    # --- the timer of leases: a `Timed` of the pump --------------------------------------------------------
+
+    def due(self) -> float | None:
+        """When `tick` wants to be called."""
+        return self.table.due()
+
+    def tick(self, now: float) -> None:
+        """End what has ended, ask the sponsors of what is ending."""
+        for action in self.table.tick(now):
+            if isinstance(action, AskSponsor):
+                self._ask(action, now)
+
+    def _ask(self, action: AskSponsor, now: float) -> None:
+        """Ask without waiting, over the connection the sponsor was registered on."""
+        sponsor = action.sponsor
+        ref = sponsor._rpcx_ref if isinstance(sponsor, Proxy) else None  # noqa: SLF001  # proxies keep it there
+        manager = self.table.manager
+
+        def answered(value: Any, error: Exception | None) -> None:  # whatever the sponsor returned
+            later = time.monotonic()
+            with self.table.lock:
+                if error is None and isinstance(value, int | float):
+                    manager.answered(action.object_id, sponsor, float(value), later)
+                else:
+                    why = str(error) if error is not None else f"it answered {value!r}, not a number"
+                    manager.failed(action.object_id, sponsor, later, why)
+            self._rearm()
+
+        try:
+            if ref is None:
+                raise TypeError("the sponsor is no remote object")
+            with options(timeout=max(action.deadline - now, 0.001)):
+                ref.endpoint.begin(ref, RENEWAL, (action.info,), answered)
+        except Exception as error:  # noqa: BLE001  # a sponsor that cannot be asked is a lost one
+            answered(None, error)
+
+    def _dispose(self, instance: object) -> None:
+        job = disposal(instance)
+        if job is not None:
+            self._spawn(job)
+
+    def shut(self) -> list[Disposal]:
+        """Say goodbye to all; what is to be disposed."""
+        _REALMS.discard(self)
+        for endpoint in list(self.endpoints):
+            endpoint.close()
+        return [job for instance in self.table.close() if (job := disposal(instance)) is not None]
+
+    def forked(self) -> None:
+        """This process is a copy of the one that has the connections."""
+        for endpoint in list(self.endpoints):
+            endpoint.forked()
+
+
+_REALMS: Final[weakref.WeakSet["Realm"]] = weakref.WeakSet()
+
+
+def _after_fork() -> None:
+    from rpcx.drivers.workers import LOOP
+
+    LOOP.forked()
+    for realm in list(_REALMS):
+        realm.forked()
+    _REALMS.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
+
+
+class Host:
+    """A process's server side. Usable once: after it closed, make another.
+
+    Args:
+        formatters: names offered to clients, by preference.
+        sinks: the chain calls pass through (objects, or names of installed plug-ins), the same on both ends.
+        limits: bounds for what clients send.
+        grace: seconds a lost client has to come back before what it held is released.
+        custom_errors: send only type and message of exceptions, no traceback.
+        spin: seconds to look for the next call before sleeping; 0 never does (see `rpcx.drivers.waiting`).
+    """
+
+    def __init__(
+        self,
+        *,
+        formatters: Sequence[str] = FORMATTERS,
+        sinks: Sequence[Sink | str] = (),
+        limits: Limits | None = None,
+        grace: float = GRACE,
+        custom_errors: bool = False,
+        spin: float = SPIN_SECONDS,
+    ) -> None:
+        self._realm = Realm(
+            role="server", flavour="sync", formatters=formatters, sinks=sinks, limits=limits or Limits(),
+            grace=grace, custom_errors=custom_errors, spawn=self._run, rearm=self._rearm,
+        )  # fmt: skip
+        self._spin = spin
+        self._pump: Pump | None = None  # set while running under threads
+        self._aio: AioPump | None = None  # set while running in a loop
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._listeners: list[Listener] = []
+        self._stopped = threading.Event()
+        self._stopped_aio: asyncio.Event | None = None
+        self._closed = False
+
+    # --- what it offers ------------------------------------------------------------------------------------
+
+    def register(self, *classes: type, factory: Callable[..., object] | None = None) -> None:
+        """Offer remote classes, each in the way its decorator said.
+
+        Args:
+            classes: decorated classes, or implementations of decorated ones.
+            factory: makes the instances instead of the class itself (for one class at a time).
+
+        Raises:
+            TypeError: a class is not decorated, is abstract, or cannot be made without arguments.
+            ValueError: the uri is taken.
+        """
+        if factory is not None and len(classes) != 1:
+            raise TypeError("factory=... goes with one class at a time")
+        for cls in classes:
+            self._realm.table.register(cls, factory)
+
+    def publish(self, instance: object, uri: str) -> None:
+        """Give an existing object a uri. It stays until `withdraw`, whoever holds it."""
+        self._realm.table.publish(instance, uri)
+
+    def withdraw(self, uri: str) -> None:
+        """Take back what was registered or published as ``uri``; calls that run on it end normally."""
+        self._realm.table.withdraw(uri)
+
+    def listen(self, url: str, *, insecure: bool = False) -> str:
+        """Open a channel; returns its URL, with the port that was really bound.
+
+        Args:
+            url: ``tcp://127.0.0.1:0``, ``pipe://name``, ``inproc://name``.
+            insecure: admit plain TCP, on loopback only.
+
+        Raises:
+            OSError: the place is taken.
+            AccessDenied: the channel's rules forbid it.
+            ValueError: the URL is none.
+        """
+        if self._closed:
+            raise RuntimeError("this host is closed; make another")
+        parsed = parse(url)
+        listener = plugins.channel(parsed.scheme)().listen(parsed, insecure=insecure)
+        self._listeners.append(listener)
+        if self._pump is not None:
+            self._pump.listen(listener)
+        elif self._aio is not None:
+            self._aio.listen(listener)
+        return listener.url
+
+    @property
+    def urls(self) -> list[str]:
+        """Where it listens."""
+        return [listener.url for listener in self._listeners]
+
+    # --- running under threads -----------------------------------------------------------------------------
+
+    def start(self) -> Self:
+        """Serve from now on, in threads of its own. ``with host:`` does this and closes it at the end."""
+        if self._closed or self._pump is not None or self._aio is not None:
+            raise RuntimeError("this host is running or closed already; make another")
+        self._pump = Pump("rpcx-host", callers_lead=False, accept=self._accept, spin=self._spin)
+        self._pump.time(self._realm)
+        for listener in self._listeners:
+            self._pump.listen(listener)
+        self._pump.start()
+        return self
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Block until `stop` or an interrupt (Ctrl-C), at most ``timeout`` seconds. True if it was stopped."""
+        try:
+            return self._stopped.wait(timeout)
+        except KeyboardInterrupt:
+            return True
+
+    def stop(self) -> None:
+        """Let `wait` return; from any thread, a signal handler or a remote method."""
+        self._stopped.set()
+        loop, event = self._loop, self._stopped_aio
+        if loop is not None and event is not None:
+            with contextlib.suppress(RuntimeError):  # the loop was closed meanwhile
+                loop.call_soon_threadsafe(event.set)
+
+    def close(self) -> None:
+        """Stop listening, say goodbye to clients, dispose of what they owned."""
+        self._closed = True
+        self._stopped.set()
+        for listener in self._listeners:
+            if self._pump is not None:
+                self._pump.unlisten(listener)
+            listener.close()
+        self._listeners.clear()
+        disposals = self._realm.shut()
+        if self._pump is not None:
+            for job in disposals:
+                self._run(job)
+            self._pump.close()
+            self._pump = None
+
+    # --- running in an event loop --------------------------------------------------------------------------
+
+    async def __aenter__(self) -> Self:
+        if self._closed or self._pump is not None or self._aio is not None:
+            raise RuntimeError("this host is running or closed already; make another")
+        self._realm.flavour = "async"
+        self._loop = asyncio.get_running_loop()
+        self._stopped_aio = asyncio.Event()
+        self._aio = AioPump(self._accept)
+        self._aio.time(self._realm)
+        for listener in self._listeners:
+            self._aio.listen(listener)
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        self._closed = True
+        pump, self._aio = self._aio, None
+        if pump is None:
+            return
+        for listener in self._listeners:
+            pump.unlisten(listener)
+            listener.close()
+        self._listeners.clear()
+        disposals = self._realm.shut()
+        await pump.close()
+        for job in disposals:
+            if job.is_async:
+                await job.run_async()
+            else:
+                job.run()
+        if self._tasks:
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def wait_async(self) -> None:
+        """Wait until `stop` is called or the task is cancelled."""
+        if self._stopped_aio is None:
+            raise RuntimeError("wait_async is for a host in a loop: async with host: await host.wait_async()")
+        await self._stopped_aio.wait()
+
+    # --- inspection ----------------------------------------------------------------------------------------
+
+    @property
+    def peers(self) -> list[PeerFacts]:
+        """Who is connected."""
+        return [endpoint.facts for endpoint in list(self._realm.endpoints)]
+
+    def stats(self) -> dict[str, int]:
+        """Counters: connections, objects, leases, workers."""
+        pump = self._pump or self._aio
+        with self._realm.table.lock:
+            leases = len(self._realm.table.manager)
+        own = pump.stats() if pump is not None else {"connections": 0, "reads": 0, "workers": 0}
+        return {**own, "objects": len(self._realm.table.entries()) - 1, "leased": leases}
+
+    def __repr__(self) -> str:
+        state = "closed" if self._closed else ", ".join(self.urls) or "not listening"
+        return f"<Host {state}, {len(self._realm.endpoints)} connected>"
+
+    # --- within --------------------------------------------------------------------------------------------
+
+    def _accept(self, stream: Stream) -> Endpoint:
+        return self._realm.endpoint()
+
+    def _run(self, job: Job) -> None:
+        """Run a disposal where it holds nobody up."""
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(self._run_in_loop, job)
+        elif self._pump is not None:
+            if job.is_async:
+                from rpcx.drivers.workers import LOOP
+
+                LOOP.submit(job)
+            else:
+                self._pump.workers.submit(job)
+
+    def _run_in_loop(self, job: Job) -> None:
+        if job.is_async:
+            task = asyncio.get_running_loop().create_task(job.run_async())
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+        else:
+            job.run()
+
+    def _rearm(self) -> None:
+        pump = self._pump or self._aio
+        if pump is not None:
+            pump.rearm()
+
+
+def _program() -> str:
+    return f"{os.path.basename(sys.argv[0]) if sys.argv else 'python'} {os.getpid()}"  # noqa: PTH119  # of a text, no file
+

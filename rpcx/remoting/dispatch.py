@@ -1,0 +1,347 @@
+"""Incoming calls: what is done between a decoded request and its reply.
+
+A job is made on the thread that reads the connection and run wherever the driver decides. Its steps:
+
+    enter the object (its lease is renewed and pinned) → check the arguments → run → leave → answer
+
+While it runs, the job is also what `rpcx.context` shows. A stream is produced in slices: as many items as the
+consumer gave credit for, then the job returns, and is run again when credit arrives; no thread waits for a
+slow consumer. One-way calls of a connection run one after the other, in order.
+"""
+
+import asyncio
+import inspect
+import logging
+import time
+from collections.abc import AsyncIterator, Iterator
+from typing import TYPE_CHECKING, Any, Final
+
+from rpcx.abc import PeerFacts
+from rpcx.context import serving
+from rpcx.errors import Cancelled, RpcxError
+from rpcx.messages import Call
+from rpcx.remoting.contract import SLOW_SECONDS, Method
+from rpcx.remoting.objects import Entry
+
+if TYPE_CHECKING:  # the endpoint makes the jobs; they answer through it
+    from rpcx.remoting.endpoint import Endpoint
+
+log = logging.getLogger("rpcx")
+
+DONE: Final = object()  # a generator has ended
+
+
+class IncomingCall:
+    """One call of the peer's."""
+
+    __slots__ = (
+        "args", "call_id", "cancelled", "deadline", "depth", "endpoint", "entry", "is_async", "kwargs",
+        "message", "method", "states", "task",
+    )  # fmt: skip
+
+    def __init__(self, endpoint: "Endpoint", call_id: int, entry: Entry, method: Method) -> None:
+        self.endpoint = endpoint
+        self.call_id = call_id
+        self.entry = entry
+        self.method = method
+        self.is_async = method.is_async
+        self.args: Any = ()  # as they came, not checked yet
+        self.kwargs: dict[str, object] | None = None
+        self.deadline: float | None = None  # monotonic seconds at which the caller gives up
+        self.depth = 0  # how many calls up the chain wait for this one
+        self.cancelled = False  # set when the caller gave up or is gone
+        self.task: asyncio.Task[Any] | None = None  # while an async method runs
+        self.message: Call | None = None  # what message sinks saw; None: there are none
+        self.states: Any = None  # what they want to remember
+
+    # --- what rpcx.context shows ---------------------------------------------------------------------------
+
+    @property
+    def peer(self) -> PeerFacts:
+        return self.endpoint.facts
+
+    @property
+    def uri(self) -> str:
+        return self.entry.uri
+
+    @property
+    def method_name(self) -> str:
+        return self.method.name
+
+    # --- what the driver asks ------------------------------------------------------------------------------
+
+    @property
+    def blocking(self) -> bool:
+        method = self.method
+        return method.blocking or (method.slow_until > 0 and time.monotonic() < method.slow_until)
+
+    def overran(self, now: float) -> None:
+        self.method.slow_until = now + SLOW_SECONDS
+
+    def run(self) -> None:
+        """Call a sync method and answer."""
+        token = serving.set(self)
+        try:
+            if self.cancelled:
+                raise _gave_up(self)
+            method = self.method
+            instance = self.entry.enter()
+            try:
+                args, kwargs = method.arguments(self.args, self.kwargs)
+                value = method.function(instance, *args, **kwargs)
+            finally:
+                self.entry.leave(instance)
+            self.answer(value)
+        except BaseException as error:  # noqa: BLE001  # whatever a method raises is its caller's answer
+            self.answer_fault(error)
+        finally:
+            serving.reset(token)
+
+    async def run_async(self) -> None:
+        """Await an async method and answer."""
+        token = serving.set(self)
+        self.task = asyncio.current_task()
+        try:
+            if self.cancelled:
+                raise _gave_up(self)
+            method = self.method
+            instance = self.entry.enter()
+            try:
+                args, kwargs = method.arguments(self.args, self.kwargs)
+                value = await method.function(instance, *args, **kwargs)
+            finally:
+                self.entry.leave(instance)
+            self.answer(value)
+        except BaseException as error:  # noqa: BLE001  # whatever a method raises is its caller's answer
+            self.answer_fault(error)
+        finally:
+            self.task = None
+            serving.reset(token)
+
+    # --- how it ends ---------------------------------------------------------------------------------------
+
+    def answer(self, value: object) -> None:
+        self.endpoint.answer(self, value)
+
+    def answer_fault(self, error: BaseException) -> None:
+        if self.cancelled and isinstance(error, asyncio.CancelledError):
+            error = _gave_up(self)
+        if not isinstance(error, Exception):
+            log.error("%s raised %r; it reaches the caller as RemoteError", self.method.where, error)
+        self.endpoint.answer_fault(self, error)
+
+    def cancel(self) -> None:
+        """The caller gave up, or its connection is gone."""
+        self.cancelled = True
+        task = self.task
+        if task is not None:
+            task.get_loop().call_soon_threadsafe(task.cancel)
+
+    def credit(self) -> None:
+        """The consumer takes more items; of no meaning to a plain call."""
+
+
+class IncomingOneway(IncomingCall):
+    """A call nobody awaits. Failures are counted and logged, here, since nobody else will know."""
+
+    __slots__ = ()
+
+    def run(self) -> None:
+        super().run()
+        self.endpoint.oneway_done()
+
+    async def run_async(self) -> None:
+        await super().run_async()
+        self.endpoint.oneway_done()
+
+    def answer(self, value: object) -> None:
+        pass
+
+    def answer_fault(self, error: BaseException) -> None:
+        self.endpoint.oneway_failures += 1
+        log.warning("one-way call %s.%s failed: %r", self.uri, self.method_name, error)
+
+
+class IncomingStream(IncomingCall):
+    """A call answered by items. The object stays pinned until the stream ends."""
+
+    __slots__ = ("_busy", "_instance", "_items", "_more", "_wake")
+
+    def __init__(self, endpoint: "Endpoint", call_id: int, entry: Entry, method: Method) -> None:
+        super().__init__(endpoint, call_id, entry, method)
+        self._items: Any = None  # the generator, once the method was called
+        self._instance: Any = None  # the entered object
+        self._busy = True  # a slice is running or about to; changed under the endpoint's lock
+        self._more = False  # credit arrived while one was running
+        self._wake: tuple[asyncio.AbstractEventLoop, asyncio.Event] | None = None  # an async one waits here
+
+    def run(self) -> None:
+        """Produce items while there is credit."""
+        token = serving.set(self)
+        try:
+            while True:
+                self._slice()
+                if self.endpoint.rest_stream(self):
+                    return
+        except BaseException as error:  # noqa: BLE001  # whatever a method raises is its caller's answer
+            self._finish(error)
+        finally:
+            serving.reset(token)
+
+    def _slice(self) -> None:
+        if self._items is None:
+            self._items = iter(self._begin())
+        while self.endpoint.credit(self.call_id) > 0 and not self.cancelled:
+            item = next(self._items, DONE)
+            if item is DONE:
+                raise StopIteration
+            self.endpoint.send_item(self, item)
+        if self.cancelled:
+            raise _gave_up(self)
+
+    async def run_async(self) -> None:
+        token = serving.set(self)
+        self.task = asyncio.current_task()
+        event = asyncio.Event()
+        self._wake = (asyncio.get_running_loop(), event)
+        try:
+            items: AsyncIterator[object] = aiter(self._begin())
+            self._items = items
+            while True:
+                while self.endpoint.credit(self.call_id) <= 0:
+                    event.clear()
+                    if self.endpoint.credit(self.call_id) <= 0:
+                        await event.wait()
+                self.endpoint.send_item(self, await anext(items))
+        except BaseException as error:  # noqa: BLE001  # whatever a method raises is its caller's answer
+            await self._finish_async(error)
+        finally:
+            self.task = self._wake = None
+            serving.reset(token)
+
+    def _begin(self) -> Any:
+        if self.cancelled:
+            raise _gave_up(self)
+        self._instance = self.entry.enter()
+        args, kwargs = self.method.arguments(self.args, self.kwargs)
+        return self.method.function(self._instance, *args, **kwargs)
+
+    def credit(self) -> None:
+        wake = self._wake
+        if wake is not None:
+            wake[0].call_soon_threadsafe(wake[1].set)
+        elif not self.is_async:
+            self.endpoint.resume_stream(self)
+
+    def cancel(self) -> None:
+        super().cancel()
+        if not self.is_async:
+            self.endpoint.resume_stream(self)  # to close the generator on a thread that may run it
+
+    def take_up(self) -> bool:
+        """Whether a slice is to be started now. Called under the endpoint's lock."""
+        if self._busy:
+            self._more = True
+            return False
+        self._busy = True
+        return True
+
+    def rest(self) -> bool:
+        """Whether the slice that ran is the last for now. Called under the endpoint's lock."""
+        if self._more:
+            self._more = False
+            return False
+        self._busy = False
+        return True
+
+    def _finish(self, error: BaseException) -> None:
+        if isinstance(self._items, Iterator) and hasattr(self._items, "close"):
+            try:
+                self._items.close()
+            except Exception:
+                log.exception("%s: closing its generator failed", self.method.where)
+        self._over(error)
+
+    async def _finish_async(self, error: BaseException) -> None:
+        if inspect.isasyncgen(self._items):
+            try:
+                await self._items.aclose()
+            except Exception:
+                log.exception("%s: closing its generator failed", self.method.where)
+        self._over(error)
+
+    def _over(self, error: BaseException) -> None:
+        if self._instance is not None:
+            self.entry.leave(self._instance)
+            self._instance = None
+        if isinstance(error, StopIteration | StopAsyncIteration):
+            self.endpoint.end_stream(self)
+        else:
+            self.answer_fault(error)
+
+
+class IncomingBatch(IncomingCall):
+    """Many calls in one frame: run one after the other, answered together. One that fails stops no other."""
+
+    __slots__ = ("_answers", "calls")
+
+    def __init__(self, endpoint: "Endpoint", call_id: int, calls: "list[IncomingCall | RpcxError]") -> None:
+        first = next(call for call in calls if isinstance(call, IncomingCall))
+        super().__init__(endpoint, call_id, first.entry, first.method)
+        self.calls = calls  # an error stands for a call that could not be begun
+        self.is_async = any(isinstance(call, IncomingCall) and call.is_async for call in calls)
+        self._answers: list[object] = []  # [value] or [None, fault] each
+
+    @property
+    def blocking(self) -> bool:
+        return any(isinstance(call, IncomingCall) and call.blocking for call in self.calls)
+
+    def run(self) -> None:
+        for call in self.calls:
+            if isinstance(call, IncomingCall):
+                call.run()
+            else:
+                self._answers.append([None, self.endpoint.fault(call)])
+        self.endpoint.answer(self, self._answers)
+
+    async def run_async(self) -> None:
+        for call in self.calls:
+            if not isinstance(call, IncomingCall):
+                self._answers.append([None, self.endpoint.fault(call)])
+            elif call.is_async:
+                await call.run_async()
+            else:
+                call.run()
+        self.endpoint.answer(self, self._answers)
+
+    def collect(self, answer: object) -> None:
+        """One of its calls ended."""
+        self._answers.append(answer)
+
+    def cancel(self) -> None:
+        self.cancelled = True
+        for call in self.calls:
+            if isinstance(call, IncomingCall):
+                call.cancel()
+
+
+class BatchedCall(IncomingCall):
+    """One call of a batch."""
+
+    __slots__ = ("batch",)
+
+    def __init__(self, endpoint: "Endpoint", call_id: int, entry: Entry, method: Method) -> None:
+        super().__init__(endpoint, call_id, entry, method)
+        self.batch: IncomingBatch | None = None  # set once all its calls are known
+
+    def answer(self, value: object) -> None:
+        if self.batch is not None:
+            self.batch.collect([value])
+
+    def answer_fault(self, error: BaseException) -> None:
+        if self.batch is not None:
+            self.batch.collect([None, self.endpoint.fault(error)])
+
+
+def _gave_up(call: IncomingCall) -> Cancelled:
+    return Cancelled(f"{call.uri}.{call.method_name} was cancelled by its caller", executed="maybe")

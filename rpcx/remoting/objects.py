@@ -1,0 +1,474 @@
+"""The object table: what lives here, where it is found, and when it goes.
+
+An `Entry` stands for one place a call can be addressed to. Every call goes `Entry.enter` → method →
+`Entry.leave`; what these do is the whole difference between the ways an object can live:
+
+    Published    the application made it; always there
+    Singleton    made at the first call; with a lease it may end, and is made anew at the next call
+    SingleCall   made for each call and disposed after it
+    Leased       handed out by reference: a lease, its holders, or both decide when it ends
+
+The table does not decide when something ends, the `LeaseManager` does; the table carries it out. One lock
+guards the manager, since calls, renewals and the timer reach it from several threads.
+"""
+
+import inspect
+import logging
+import secrets
+import threading
+import types
+from collections.abc import Callable, Hashable, Iterator, Mapping
+from typing import Any, Final
+
+from rpcx.abc import Clock
+from rpcx.errors import InvalidArguments, ObjectNotFound
+from rpcx.lifetime.lease import LiveLease
+from rpcx.lifetime.manager import Ended, LeaseManager
+from rpcx.remoting.contract import Contract, Marks, Method, MethodKind, Mode, contract_of
+
+log = logging.getLogger("rpcx")
+
+HOST_URI: Final = "rpcx"  # the host's own service: activation, leases, inspection
+
+
+class Entry:
+    """One place a call can be addressed to."""
+
+    __slots__ = ("contract", "methods", "uri")
+
+    def __init__(self, uri: str, contract: Contract | None, methods: Mapping[str, Method]) -> None:
+        self.uri = uri  # or the id of a leased object
+        self.contract = contract  # None: a function
+        self.methods = methods
+
+    def enter(self) -> Any:
+        """The instance to call, kept alive until `leave`. Raises ObjectExpired when it just ended."""
+        raise NotImplementedError
+
+    def leave(self, instance: Any) -> None:
+        """The call is over."""
+
+    @property
+    def kind(self) -> str:
+        """For people."""
+        return type(self).__name__.lower()
+
+
+class Published(Entry):
+    """An object of the application's."""
+
+    __slots__ = ("instance",)
+
+    def __init__(self, uri: str, contract: Contract, methods: Mapping[str, Method], instance: object) -> None:
+        super().__init__(uri, contract, methods)
+        self.instance = instance
+
+    def enter(self) -> Any:
+        return self.instance
+
+
+class Singleton(Entry):
+    """Made by the first call. Its lock means: one constructor at a time, other objects are not held up."""
+
+    __slots__ = ("_made", "_make", "_making", "_table", "instance", "lease")
+
+    def __init__(
+        self,
+        uri: str,
+        contract: Contract,
+        methods: Mapping[str, Method],
+        make: Callable[[], object],
+        table: "ObjectTable",
+    ) -> None:
+        super().__init__(uri, contract, methods)
+        self._make = make
+        self._making = threading.Lock()
+        self._table = table
+        self._made = 0  # how often, so that each instance's lease has an id of its own
+        self.instance: object | None = None  # None: not made yet, or its lease ended
+        self.lease: LiveLease | None = None  # set with `instance` when the class has a lease
+
+    def enter(self) -> Any:
+        instance = self.instance
+        if instance is None or self.lease is not None:
+            return self._enter_leased()
+        return instance
+
+    def _enter_leased(self) -> object:
+        with self._making:
+            if self.instance is None or (self.lease is not None and not self._table.pinned(self.lease)):
+                instance = self._make()
+                self._made += 1
+                self.lease = self._table.adopt(self, instance, self._made)
+                self.instance = instance
+            return self.instance
+
+    def leave(self, instance: Any) -> None:
+        if self.lease is not None:
+            self._table.unpin(self.lease)
+
+    def forget(self, instance: object) -> None:
+        """The lease of ``instance`` ended: the next call makes another."""
+        with self._making:
+            if self.instance is instance:
+                self.instance = self.lease = None
+
+
+class SingleCall(Entry):
+    """Made for each call, disposed after it."""
+
+    __slots__ = ("_dispose", "_make")
+
+    def __init__(
+        self,
+        uri: str,
+        contract: Contract,
+        methods: Mapping[str, Method],
+        make: Callable[[], object],
+        dispose: Callable[[object], None],
+    ) -> None:
+        super().__init__(uri, contract, methods)
+        self._make = make
+        self._dispose = dispose
+
+    def enter(self) -> Any:
+        return self._make()
+
+    def leave(self, instance: Any) -> None:
+        self._dispose(instance)
+
+
+class Leased(Entry):
+    """Handed out by reference: its lease and its holders decide."""
+
+    __slots__ = ("_table", "instance", "lease")
+
+    def __init__(
+        self,
+        uri: str,
+        contract: Contract | None,
+        methods: Mapping[str, Method],
+        instance: object,
+        lease: LiveLease,
+        table: "ObjectTable",
+    ) -> None:
+        super().__init__(uri, contract, methods)
+        self.instance = instance
+        self.lease = lease
+        self._table = table
+
+    def enter(self) -> Any:
+        if not self._table.pinned(self.lease):
+            raise self._table.gone(self.uri)
+        return self.instance
+
+    def leave(self, instance: Any) -> None:
+        self._table.unpin(self.lease)
+
+    @property
+    def owned(self) -> bool:
+        """Whether it was made for a client, and so ends with its entry; others belong to the application."""
+        return self.contract is not None and self.contract.mode is Mode.CLIENT_ACTIVATED
+
+
+class ObjectTable:
+    """All entries of a host, or of a client for what it passes by reference."""
+
+    def __init__(
+        self,
+        manager: LeaseManager,
+        clock: Clock,
+        dispose: Callable[[object], None],
+        rearm: Callable[[], None],
+    ) -> None:
+        self.manager = manager
+        self.clock = clock
+        self.lock = threading.Lock()  # around the manager and around changes of the tables below
+        self._dispose = dispose  # ends an object's life: calls its close in a thread of its own
+        self._rearm = rearm  # `due` moved earlier
+        self._entries: dict[str, Entry] = {}
+        self._by_object: dict[object, Entry] = {}  # identity → its entry, so that an object has one id
+        self._activated: dict[str, tuple[type, Contract, Method]] = {}  # by contract name
+        self._singletons: dict[str, tuple[Singleton, object]] = {}  # leased ones, by their lease's id
+
+    # --- what the application registers --------------------------------------------------------------------
+
+    def register(self, cls: type, factory: Callable[..., object] | None = None) -> None:
+        """Offer a remote class in the way its decorator said.
+
+        Raises:
+            TypeError: not decorated, abstract, or not made without arguments where nobody could give any.
+            ValueError: its uri is taken.
+        """
+        contract = contract_of(cls)
+        if contract is None:
+            raise TypeError(
+                f"{getattr(cls, '__name__', cls)} is no remote class: decorate it with @rpcx.singleton, "
+                "@rpcx.single_call or @rpcx.client_activated"
+            )
+        missing = sorted(getattr(cls, "__abstractmethods__", ()))
+        if missing and factory is None:
+            raise TypeError(f"{cls.__name__} is abstract ({', '.join(missing)}): register its implementation")
+        methods = contract.implemented_by(cls)
+        make = factory or cls
+        if contract.mode is Mode.CLIENT_ACTIVATED:
+            constructor = contract.constructor(cls)
+            for name in contract.lineage:
+                self._activated.setdefault(name, (cls, contract, constructor))
+            self._activated[contract.name] = (cls, contract, constructor)
+        elif contract.mode is Mode.SINGLETON:
+            _check_constructor(cls, factory)
+            self._add(Singleton(contract.uri or "", contract, methods, make, self))
+        elif contract.mode is Mode.SINGLE_CALL:
+            _check_constructor(cls, factory)
+            self._add(SingleCall(contract.uri or "", contract, methods, make, self._dispose))
+        elif missing or not methods:
+            raise TypeError(f"{cls.__name__} has no remote method")
+        else:
+            for name in contract.lineage:
+                self._activated.pop(name, None)  # @remote says: the application makes them, clients do not
+            log.debug("%s is registered; its instances travel by reference", cls.__name__)
+
+    def publish(self, instance: object, uri: str) -> None:
+        """Give an existing object a uri; it stays until `withdraw`."""
+        contract = contract_of(type(instance))
+        if contract is None:
+            name = type(instance).__name__
+            raise TypeError(f"{name} is no remote class: decorate it with @rpcx.remote to publish an instance")
+        if not isinstance(uri, str) or not uri:
+            raise TypeError(f"publish(obj, {uri!r}): the uri is a text that is not empty")
+        entry = Published(uri, contract, contract.implemented_by(type(instance)), instance)
+        self._add(entry)
+        self._by_object[identity(instance)] = entry
+
+    def withdraw(self, uri: str) -> None:
+        """Take an entry away; calls that run on it end normally."""
+        with self.lock:
+            entry = self._entries.pop(uri, None)
+            if entry is None:
+                raise ObjectNotFound(f"nothing is registered as {uri!r}", uri=uri)
+            if isinstance(entry, Leased):
+                self.manager.remove(uri, "the host withdrew it", self.clock())
+            instance = getattr(entry, "instance", None)
+            self._by_object.pop(identity(instance), None)
+
+    def _add(self, entry: Entry) -> None:
+        with self.lock:
+            if entry.uri in self._entries:
+                raise ValueError(f"the uri {entry.uri!r} is taken by {self._entries[entry.uri].contract}")
+            self._entries[entry.uri] = entry
+
+    # --- calls ---------------------------------------------------------------------------------------------
+
+    def find(self, target: str) -> Entry:
+        """The entry a call is for; ObjectExpired or ObjectNotFound if there is none."""
+        entry = self._entries.get(target)
+        if entry is None:
+            raise self.gone(target)
+        return entry
+
+    def find_locked(self, target: str) -> Entry:
+        """The same for whoever holds the lock already."""
+        entry = self._entries.get(target)
+        if entry is None:
+            raise self.manager.why_gone(target, self.clock()) or _unknown(target)
+        return entry
+
+    def gone(self, target: str) -> ObjectNotFound:
+        """Why a call for ``target`` fails: it ended, or never was."""
+        with self.lock:
+            expired = self.manager.why_gone(target, self.clock())
+        if expired is not None:
+            return expired
+        return _unknown(target)
+
+    def pinned(self, lease: LiveLease) -> bool:
+        """A call on a leased object begins: renew and pin it. False if it has ended."""
+        with self.lock:
+            return self.manager.enter(lease, self.clock())
+
+    def unpin(self, lease: LiveLease) -> None:
+        """A call on a leased object ended."""
+        with self.lock:
+            due = self.manager.leave(lease, self.clock())
+        if due:
+            self._rearm()
+
+    def activate(self, name: str, args: list[object], kwargs: dict[str, object]) -> object:
+        """Make a client-activated object."""
+        known = self._activated.get(name)
+        if known is None:
+            offered = ", ".join(sorted(self._activated)) or "none"
+            raise ObjectNotFound(f"this host lets clients make no {name!r} (it offers: {offered})", uri=name)
+        cls, _, constructor = known
+        args_, kwargs_ = constructor.arguments(args, kwargs)
+        return cls(*args_, **kwargs_)
+
+    # --- references ----------------------------------------------------------------------------------------
+
+    def export(self, instance: object, holder: Hashable) -> Entry | None:
+        """The entry under which ``holder`` may call ``instance`` from now on; None if it is no remote object."""
+        key = identity(instance)
+        with self.lock:
+            entry = self._by_object.get(key)
+            if entry is None:
+                entry = self._new_entry(instance)
+                if entry is None:
+                    return None
+                self._entries[entry.uri] = entry
+                self._by_object[key] = entry
+            elif isinstance(entry, Leased):
+                self.manager.reactivate(entry.uri, self.clock())
+            if isinstance(entry, Leased):
+                self.manager.hold(entry.uri, holder, self.clock())
+        return entry
+
+    def _new_entry(self, instance: object) -> Leased | None:
+        contract = contract_of(type(instance))
+        if contract is not None:
+            methods = contract.implemented_by(type(instance))
+            name, terms = contract.name, contract.lease
+        elif _is_function(instance):
+            methods = _function_table(instance)
+            name, terms = "function", None
+        else:
+            return None
+        uri = f"{name}/{secrets.token_urlsafe(16)}"
+        lease = self.manager.add(uri, terms, self.clock())
+        return Leased(uri, contract, methods, instance, lease, self)
+
+    def adopt(self, entry: Singleton, instance: object, number: int) -> LiveLease | None:
+        """A singleton was made: note it, and give it its lease, pinned, if its class has one."""
+        with self.lock:
+            self._by_object[identity(instance)] = entry
+            if entry.contract is None or entry.contract.lease is None:
+                return None
+            now = self.clock()
+            lease = self.manager.add(f"{entry.uri}#{number}", entry.contract.lease, now)
+            self.manager.enter(lease, now)
+            self._singletons[lease.object_id] = (entry, instance)
+        self._rearm()
+        return lease
+
+    def release(self, released: list[tuple[str, int]], holder: Hashable) -> None:
+        """``holder`` holds these references no longer: (id, how many times it had received it)."""
+        now = self.clock()
+        with self.lock:
+            for uri, count in released:
+                if isinstance(self._entries.get(uri), Leased):
+                    self.manager.release(uri, holder, count, now)
+        self._rearm()
+
+    def home(self, uri: str) -> object:
+        """One of our own references came back: the object itself."""
+        entry = self.find(uri)
+        instance = getattr(entry, "instance", None)
+        if instance is None and isinstance(entry, Singleton):
+            instance = entry.enter()
+            entry.leave(instance)
+        if instance is None:
+            raise ObjectNotFound(f"{uri!r} is made for each call; there is no object to pass", uri=uri)
+        return instance
+
+    # --- time ----------------------------------------------------------------------------------------------
+
+    def due(self) -> float | None:
+        """When `tick` wants to be called."""
+        with self.lock:
+            return self.manager.due()
+
+    def tick(self, now: float) -> list[Any]:
+        """End what has ended; the rest of the manager's actions is returned (sponsors to ask)."""
+        with self.lock:
+            actions = self.manager.tick(now)
+        for action in actions:
+            if isinstance(action, Ended):
+                self._end(action.object_id)
+        return [action for action in actions if not isinstance(action, Ended)]
+
+    def _end(self, object_id: str) -> None:
+        """Take an ended object out of the tables and dispose it, if it was the clients'."""
+        with self.lock:
+            entry = self._entries.get(object_id)
+            singleton = self._singletons.pop(object_id, None)
+            if isinstance(entry, Leased):
+                del self._entries[object_id]
+                self._by_object.pop(identity(entry.instance), None)
+            elif singleton is not None:
+                self._by_object.pop(identity(singleton[1]), None)
+        if singleton is not None:
+            singleton[0].forget(singleton[1])
+            self._dispose(singleton[1])
+        elif isinstance(entry, Leased) and entry.owned:
+            self._dispose(entry.instance)
+
+    # --- inspection ----------------------------------------------------------------------------------------
+
+    def entries(self) -> list[Entry]:
+        """A snapshot."""
+        with self.lock:
+            return list(self._entries.values())
+
+    def activated(self) -> Iterator[Contract]:
+        """The contracts that clients may make instances of."""
+        return iter({id(contract): contract for _, contract, _ in self._activated.values()}.values())
+
+    def close(self) -> list[object]:
+        """Forget everything; what is to be disposed."""
+        with self.lock:
+            entries, self._entries = list(self._entries.values()), {}
+            self._by_object.clear()
+        owned = [entry.instance for entry in entries if isinstance(entry, Leased) and entry.owned]
+        return owned + [e.instance for e in entries if isinstance(e, Singleton) and e.instance is not None]
+
+
+def identity(instance: object) -> object:
+    """What an object is known by. A bound method is a new object each time it is read, so: its two parts."""
+    if isinstance(instance, types.MethodType):
+        return id(instance.__self__), id(instance.__func__)
+    return id(instance)
+
+
+def _unknown(target: str) -> ObjectNotFound:
+    return ObjectNotFound(
+        f"{target[:200]!r}: no such object on this host; `rpcx inspect URL` lists what is there", uri=target
+    )
+
+
+def _is_function(instance: object) -> bool:
+    return isinstance(instance, types.FunctionType | types.MethodType | types.BuiltinFunctionType) or (
+        callable(instance) and type(instance).__module__ == "functools"
+    )
+
+
+def _call(self: Callable[..., object], *args: object, **kwargs: object) -> object:
+    return self(*args, **kwargs)
+
+
+async def _call_async(self: Callable[..., Any], *args: object, **kwargs: object) -> object:
+    return await self(*args, **kwargs)
+
+
+def _function_table(function: Any) -> Mapping[str, Method]:  # any callable
+    plain = inspect.unwrap(getattr(function, "func", function))
+    caller = _call_async if inspect.iscoroutinefunction(plain) else _call
+    name = getattr(function, "__qualname__", "function")
+    return {"__call__": Method("__call__", MethodKind.CALL, caller, Marks(), name)}
+
+
+def _check_constructor(cls: type, factory: Callable[..., object] | None) -> None:
+    """A well-known object is made without arguments."""
+    if factory is not None:
+        return
+    try:
+        inspect.signature(cls).bind()
+    except TypeError as error:
+        raise InvalidArguments(
+            f"{cls.__name__}{inspect.signature(cls)} is made without arguments: {error}; "
+            "give defaults, register it with factory=..., or publish an instance"
+        ) from None
+    except ValueError:
+        pass  # no signature: a constructor in C
+
+
+

@@ -1,0 +1,186 @@
+"""What a caller waits on: the answer to one call.
+
+The thread that reads the connection resolves it; whoever waits decodes it, in its own thread. A waiting thread
+parks on a lock that is made only when it really has to sleep.
+"""
+
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from typing import TYPE_CHECKING, Any, Final
+
+from rpcx.abc import Buffer
+from rpcx.remoting.contract import Method
+from rpcx.remoting.references import Reference
+
+if TYPE_CHECKING:  # the endpoint makes and resolves them
+    from rpcx.remoting.endpoint import Endpoint
+
+OPEN: Final = 0  # kind of an answer that has not come
+
+
+class Parking:
+    """Where one thread sleeps until something has arrived."""
+
+    __slots__ = ("_bed", "arrived")
+
+    def __init__(self) -> None:
+        self.arrived = False
+        self._bed: threading.Lock | None = None  # made by the first sleeper; held while one sleeps
+
+    def park(self, timeout: float | None) -> None:
+        """Sleep until unparked or ``timeout`` seconds passed; may wake for no reason."""
+        bed = self._bed
+        if bed is None:
+            bed = threading.Lock()
+            bed.acquire()
+            self._bed = bed
+        if not self.arrived:
+            bed.acquire(timeout=-1 if timeout is None else max(timeout, 0))
+
+    def unpark(self) -> None:
+        """Wake the sleeper, or the next one that would sleep."""
+        bed = self._bed
+        if bed is not None:
+            try:
+                bed.release()
+            except RuntimeError:
+                pass  # nobody sleeps, or it was woken already
+
+
+class Pending(Parking):
+    """The raw answer to a call of ours."""
+
+    __slots__ = ("body", "call_id", "callback", "error", "kind", "segments", "states")
+
+    def __init__(self) -> None:
+        self.arrived = False
+        self._bed = None
+        self.kind = OPEN  # frame kind of the answer; OPEN with `error` set: there will be none
+        self.body = b""
+        self.segments: Sequence[Buffer] = ()
+        self.error: Exception | None = None  # why no answer will come
+        self.call_id = 0
+        self.states: Any = None  # what message sinks want to remember; Any: theirs
+        self.callback: Callable[[Pending], None] | None = None  # told once, by the reading thread
+
+    def resolve(self, kind: int, body: bytes, segments: Sequence[Buffer]) -> None:
+        """The answer came."""
+        self.kind = kind
+        self.body = body
+        self.segments = segments
+        self._finish()
+
+    def fail(self, error: Exception) -> None:
+        """No answer will come."""
+        if not self.arrived:
+            self.error = error
+            self._finish()
+
+    def _finish(self) -> None:
+        self.arrived = True
+        if self._bed is not None:
+            self.unpark()
+        if self.callback is not None:
+            self.callback(self)
+
+
+class CallFuture(Parking, Future[Any]):
+    """A `concurrent.futures.Future` whose `result` pumps the connection instead of only sleeping.
+
+    A stock future makes a condition with its lock at birth, which costs as much as sending the call. Here it is
+    made when somebody needs it: `_condition` is a property, and settling looks for it after the state was set,
+    so whoever made it in between is told (each looks after it wrote, so one of them sees the other).
+    """
+
+    def __init__(
+        self,
+        endpoint: "Endpoint",
+        ref: Reference,
+        method: Method,
+        args: tuple[object, ...],
+        kwargs: dict[str, object],
+    ) -> None:
+        # The base class's own attributes, without its condition.
+        self._state = "PENDING"
+        self._result: Any = None
+        self._exception: BaseException | None = None
+        self._waiters: list[Any] = []
+        self._done_callbacks: list[Callable[[Future[Any]], object]] = []
+        self.arrived = False
+        self._bed = None
+        self.call_id = 0
+        self.states: Any = None  # what message sinks want to remember; Any: theirs
+        self.ref = ref
+        self.method = method
+        self.args = args  # kept for the case that contracts have to be compared and the call made again
+        self.kwargs = kwargs
+        self._endpoint = endpoint
+
+    @property
+    def _condition(self) -> threading.Condition:
+        own = self.__dict__
+        condition: threading.Condition | None = own.get("condition")
+        if condition is None:
+            condition = own.setdefault("condition", threading.Condition())
+        return condition
+
+    # --- by the reading thread -----------------------------------------------------------------------------
+
+    def resolve(self, kind: int, body: bytes, segments: Sequence[Buffer]) -> None:
+        """The answer came."""
+        self._endpoint.settle(self, kind, body, segments)
+
+    def fail(self, error: Exception) -> None:
+        """No answer will come."""
+        self.settle(None, error)
+
+    def settle(self, value: object, error: BaseException | None) -> None:
+        """Set the outcome, and tell whoever waits."""
+        if self._state != "PENDING":
+            return  # cancelled
+        self._result, self._exception = value, error
+        self._state = "FINISHED"
+        self.arrived = True
+        if self._bed is not None:
+            self.unpark()
+        condition: threading.Condition | None = self.__dict__.get("condition")
+        if condition is None:
+            return
+        with condition:
+            for waiter in self._waiters:
+                waiter.add_result(self) if error is None else waiter.add_exception(self)
+            condition.notify_all()
+        self._invoke_callbacks()  # type: ignore[attr-defined]  # the base class's
+
+    # --- by its owner --------------------------------------------------------------------------------------
+
+    def done(self) -> bool:
+        """Whether there is an outcome."""
+        return self._state != "PENDING"
+
+    def result(self, timeout: float | None = None) -> Any:
+        """The call's result; raises what the call raised, or TimeoutError after ``timeout`` seconds."""
+        if self._state == "PENDING":
+            self._endpoint.wait_for(self, timeout)
+        if self._state == "FINISHED":
+            if self._exception is not None:
+                raise self._exception
+            return self._result
+        return super().result(0)
+
+    def exception(self, timeout: float | None = None) -> BaseException | None:
+        """What the call raised, or None."""
+        if self._state == "PENDING":
+            self._endpoint.wait_for(self, timeout)
+        return super().exception(0)
+
+    def cancel(self) -> bool:
+        """Give the call up; the other side is told. False if its answer is here already."""
+        if not super().cancel():
+            return False
+        self.arrived = True
+        self.unpark()
+        self._endpoint.give_up(self)
+        self.set_running_or_notify_cancel()
+        return True
