@@ -35,29 +35,41 @@ class AsyncServer(Connector):
         super().__init__(url, **options)
         self._pump: AioPump | None = None  # set while connected
         self._tasks: set[asyncio.Task[None]] = set()
+        self._opening: asyncio.Lock  # set by open: one task at a time connects anew
 
     async def open(self) -> Self:
-        """Connect; ``async with`` does it. Dialling is done here and now: channels so far reach this machine only."""
+        """Connect; ``async with`` does it. Dialling is done here and now: channels reach this machine only."""
+        self._opening = asyncio.Lock()
         self._pump = AioPump()
+        self._pump.time(self._realm)
         try:
-            endpoint = self._realm.endpoint(self._session)
-            arrived = asyncio.get_running_loop().create_future()
-            endpoint.opened.callback = lambda _: arrived.done() or arrived.set_result(None)
-            await self._pump.add(self._dial(), endpoint)
-            self._pump.time(self._realm)
-            await asyncio.wait_for(arrived, self._timeout)
-        except TimeoutError:
-            await self.close()
-            text = f"{self.address}: no handshake within {self._timeout:g} s; is it an rpcx host?"
-            raise NotSent(text) from None
+            await self._open(self._pump)
         except BaseException:
             await self.close()
             raise
+        return self
+
+    async def _open(self, pump: AioPump) -> None:
+        stream = self._dial()
+        endpoint = self._realm.endpoint(self._session)
+        arrived = asyncio.get_running_loop().create_future()
+        endpoint.opened.callback = lambda _: arrived.done() or arrived.set_result(None)
+        await pump.add(stream, endpoint)
+        try:
+            await asyncio.wait_for(arrived, self._timeout)
+        except TimeoutError:
+            text = f"{self.address}: no handshake within {self._timeout:g} s; is it an rpcx host?"
+            raise NotSent(text) from None
         if endpoint.opened.error is not None:
-            await self.close()
             raise endpoint.opened.error
         self._endpoint = endpoint
-        return self
+        endpoint.revive_async = self._reopen
+
+    async def _reopen(self) -> None:
+        """Connect anew after the connection was lost; see `rpcx.client.Server`."""
+        async with self._opening:
+            if self._pump is not None and self._connected().error is not None:
+                await self._open(self._pump)
 
     def get(self, cls: Callable[..., T], uri: str | None = None) -> T:
         """A proxy for the object at ``uri``; no traffic until its first call, so nothing to await."""
@@ -131,7 +143,7 @@ async def call(fn: Callable[P, Any], *args: P.args, **kwargs: P.kwargs) -> Any: 
     return await reference.endpoint.call_async(reference, method, args, kwargs)
 
 
-async def set(proxy: object, name: str, value: object) -> None:  # noqa: A001  # read as rpcx.aio.set
+async def assign(proxy: object, name: str, value: object) -> None:
     """Set a remote property and await that it was set; ``proxy.name = value`` only sends it."""
     await _property(proxy, f"{name}.set", value)
 

@@ -112,6 +112,7 @@ class Server(Connector):
         super().__init__(url, **options)
         self._pump: Pump | None = Pump("rpcx-client", callers_lead=True, spin=spin)
         self._pump.time(self._realm)
+        self._opening = threading.Lock()  # one thread at a time connects anew
         try:
             self._open()
         except BaseException:
@@ -120,16 +121,28 @@ class Server(Connector):
 
     def _open(self) -> None:
         pump = self._pump
-        assert pump is not None
+        if pump is None:
+            raise NotSent(f"{self.address}: this connection was closed; connect again")
+        stream = self._dial()
         endpoint = self._realm.endpoint(self._session)
-        link = pump.add(self._dial(), endpoint)
+        link = pump.add(stream, endpoint)
         link.wait(endpoint.opened, self._timeout)
         if endpoint.opened.error is not None:
             raise endpoint.opened.error
         if not endpoint.opened.arrived:
             raise NotSent(f"{self.address}: no handshake within {self._timeout:g} s; is it an rpcx host?")
         self._endpoint = endpoint
+        endpoint.revive = self._reopen
         pump.start()
+
+    def _reopen(self) -> None:
+        """Connect anew after the connection was lost; what was held is held again if the host kept it.
+
+        Calls that were under way are not repeated: they failed with MaybeExecuted.
+        """
+        with self._opening:
+            if self._pump is not None and self._connected().error is not None:
+                self._open()
 
     def get(self, cls: Callable[..., T], uri: str | None = None) -> T:
         """A proxy for the object at ``uri``; no traffic until its first call.

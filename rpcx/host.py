@@ -10,8 +10,8 @@ The same host runs under threads (``with``) or in somebody's event loop (``async
 the object table and the lease manager decide: asks sponsors, disposes of what ended.
 """
 
-import asyncio
 import contextlib
+import inspect
 import logging
 import os
 import sys
@@ -19,13 +19,12 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Sequence
-from typing import Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 from rpcx import plugins
 from rpcx.abc import Job, Listener, PeerFacts, Stream
 from rpcx.channels.urls import parse
 from rpcx.context import options
-from rpcx.drivers.aio import AioPump
 from rpcx.drivers.threads import Pump
 from rpcx.drivers.waiting import SPIN_SECONDS
 from rpcx.lifetime.manager import AskSponsor, LeaseManager
@@ -36,6 +35,11 @@ from rpcx.remoting.objects import HOST_URI, ObjectTable
 from rpcx.remoting.proxy import Flavour, Proxy, dynamic_method
 from rpcx.remoting.service import HostService
 from rpcx.sinks.chain import Chain, Sink, load_sinks, negotiated
+
+if TYPE_CHECKING:  # at run time only when a host enters a loop: importing asyncio takes 46 ms
+    import asyncio
+
+    from rpcx.drivers.aio import AioPump
 
 log = logging.getLogger("rpcx")
 
@@ -74,7 +78,7 @@ class Disposal:
 
 def _sync_end(instance: Any) -> Callable[[], object] | None:  # any object
     close = getattr(instance, "close", None)
-    if callable(close) and not asyncio.iscoroutinefunction(close):
+    if callable(close) and not inspect.iscoroutinefunction(close):
         return close  # type: ignore[no-any-return]  # whatever it returns is dropped
     leave = getattr(type(instance), "__exit__", None)
     return (lambda: leave(instance, None, None, None)) if leave is not None else None
@@ -97,7 +101,7 @@ class _AsyncClose(Disposal):
 def disposal(instance: object) -> Disposal | None:
     """What is to be done when ``instance`` ends; None: nothing."""
     close = getattr(instance, "close", None)
-    if asyncio.iscoroutinefunction(close):
+    if inspect.iscoroutinefunction(close):
         return _AsyncClose(instance)
     if _sync_end(instance) is not None or hasattr(instance, "aclose"):
         return Disposal(instance)
@@ -125,6 +129,7 @@ class Realm:
         self.facts: dict[str, object] = {"name": _program(), "pid": os.getpid()}
         self.table.publish(HostService(self.table, self.facts), HOST_URI)
         self.endpoints: set[Endpoint] = set()
+        self._lost: weakref.WeakValueDictionary[Any, Endpoint] = weakref.WeakValueDictionary()  # by session
         self._role: Role = role
         self._sinks = load_sinks(sinks)
         self._formatters = {name: plugins.formatter(name)() for name in formatters}
@@ -161,11 +166,15 @@ class Realm:
         return Chain(self._formatters[formatter], self._sinks)
 
     def _opened(self, endpoint: Endpoint) -> None:
+        before = self._lost.pop(endpoint.holder, None)
+        if before is not None:
+            endpoint.adopt(before)
         with self.table.lock:
             self.table.manager.holder_back(endpoint.holder, time.monotonic())
 
     def _ended(self, endpoint: Endpoint, error: Exception | None) -> None:
         self.endpoints.discard(endpoint)
+        self._lost[endpoint.holder] = endpoint
         now = time.monotonic()
         with self.table.lock:
             if error is None:
@@ -272,12 +281,12 @@ class Host:
         )  # fmt: skip
         self._spin = spin
         self._pump: Pump | None = None  # set while running under threads
-        self._aio: AioPump | None = None  # set while running in a loop
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._tasks: set[asyncio.Task[Any]] = set()
+        self._aio: "AioPump | None" = None  # set while running in a loop
+        self._loop: "asyncio.AbstractEventLoop | None" = None
+        self._tasks: "set[asyncio.Task[Any]]" = set()
         self._listeners: list[Listener] = []
         self._stopped = threading.Event()
-        self._stopped_aio: asyncio.Event | None = None
+        self._stopped_aio: "asyncio.Event | None" = None
         self._closed = False
 
     # --- what it offers ------------------------------------------------------------------------------------
@@ -387,6 +396,10 @@ class Host:
     # --- running in an event loop --------------------------------------------------------------------------
 
     async def __aenter__(self) -> Self:
+        import asyncio
+
+        from rpcx.drivers.aio import AioPump
+
         if self._closed or self._pump is not None or self._aio is not None:
             raise RuntimeError("this host is running or closed already; make another")
         self._realm.flavour = "async"
@@ -414,8 +427,8 @@ class Host:
                 await job.run_async()
             else:
                 job.run()
-        if self._tasks:
-            await asyncio.gather(*self._tasks, return_exceptions=True)
+        for task in list(self._tasks):
+            await task
 
     async def wait_async(self) -> None:
         """Wait until `stop` is called or the task is cancelled."""
@@ -461,7 +474,8 @@ class Host:
 
     def _run_in_loop(self, job: Job) -> None:
         if job.is_async:
-            task = asyncio.get_running_loop().create_task(job.run_async())
+            assert self._loop is not None
+            task = self._loop.create_task(job.run_async())  # type: ignore[arg-type]  # a coroutine
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
         else:

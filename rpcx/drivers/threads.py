@@ -190,7 +190,9 @@ class Pump:
         self._working: Job | None = None  # the call that the leading helper runs
         self._followers: dict[int, Waitable] = {}  # callers that wait while another leads
         self._served = 0  # counts reads, so that the stand-by sees whether anything happens
-        self._helpers: set[threading.Thread] = set()
+        self._threads: set[threading.Thread] = set()  # all of the pump's own
+        self._helpers: set[threading.Thread] = set()  # those free to help: a slow call's thread is not
+        self._reader: threading.Thread | None = None  # the helper that leads, or led last
         self._standby = False  # one stands by
         self._deep = False  # … and sleeps for good
         self._bell = threading.Lock()  # held while the stand-by sleeps
@@ -232,7 +234,8 @@ class Pump:
 
     def start(self) -> None:
         """Have a helper lead when no caller does."""
-        self._help()
+        if not self._helpers:
+            self._help()
 
     def arm(self, link: ThreadLink) -> None:
         """The link's timer may be due earlier than known."""
@@ -296,6 +299,7 @@ class Pump:
             job, self._working = self._working, None
             self._leader = None
         self.batching = 0
+        self._helpers.discard(threading.current_thread())
         if job is not None:
             job.overran(monotonic())  # it will wait again the next time
         self._send_dirty()
@@ -554,19 +558,22 @@ class Pump:
 
     def _help(self) -> None:
         thread = threading.Thread(target=self._helper, name=f"{self.name}-pump", daemon=True)
+        self._threads.add(thread)
         self._helpers.add(thread)
         thread.start()
 
     def _helper(self) -> None:
-        token = object()
+        token, me = object(), threading.current_thread()
         leads = False
         while not self._closed:
             if leads or (not self._callers_lead and self._vacant(token)):
+                self._reader = me
                 try:
                     self._lead(token, None, None)
                 except Exception:
                     log.exception("%s: the pump failed; it goes on", self.name)
                 leads = False
+                self._helpers.add(me)  # a slow call had taken it away
             else:
                 with self._mutex:
                     if self._standby:
@@ -574,7 +581,8 @@ class Pump:
                     self._standby = True
                 leads = self._stand_by(token)
                 self._standby = False
-        self._helpers.discard(threading.current_thread())
+        self._helpers.discard(me)
+        self._threads.discard(me)
 
     def _vacant(self, token: object) -> bool:
         with self._mutex:
@@ -590,7 +598,7 @@ class Pump:
             self._help()
 
     def _ring(self) -> None:
-        """Wake the stand-by, or make one."""
+        """Wake the stand-by, or make one if nobody is free to help."""
         if not self._helpers and not self._closed:
             self._help()
             return
@@ -623,6 +631,8 @@ class Pump:
                         self._leader, self._working, self._asleep = token, None, False
                         self.batching = 0
                 if self._leader is token:
+                    if self._reader is not None:
+                        self._helpers.discard(self._reader)
                     job.overran(monotonic())
                     self._send_dirty()
                     return True
@@ -693,7 +703,7 @@ class Pump:
         self._closed = True
         self.wake()
         self._ring()
-        for thread in list(self._helpers):
+        for thread in list(self._threads):
             if thread is not threading.current_thread():
                 thread.join(2.0)
         self.workers.close()

@@ -5,14 +5,16 @@ executor keeps its threads for ever and queues behind them up to its limit, wher
 for a job that waits behind it.
 """
 
-import asyncio
 import logging
 import threading
 import time
 from collections import deque
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from rpcx.abc import Job
+
+if TYPE_CHECKING:
+    import asyncio  # at run time only when the first async method comes: importing it takes 46 ms
 
 log = logging.getLogger("rpcx")
 
@@ -117,19 +119,28 @@ class LoopThread:
 
     def __init__(self) -> None:
         self._mutex = threading.Lock()
-        self._loop: asyncio.AbstractEventLoop | None = None
+        self._tasks: set[object] = set()  # that run
+        self._loop: "asyncio.AbstractEventLoop | None" = None
 
-    def loop(self) -> asyncio.AbstractEventLoop:
+    def loop(self) -> "asyncio.AbstractEventLoop":
         """The loop, running."""
         with self._mutex:
             if self._loop is None or self._loop.is_closed():
+                import asyncio
+
                 self._loop = asyncio.new_event_loop()
                 threading.Thread(target=self._loop.run_forever, name="rpcx-async", daemon=True).start()
             return self._loop
 
     def submit(self, job: Job) -> None:
         """Await ``job`` there."""
-        asyncio.run_coroutine_threadsafe(job.run_async(), self.loop())
+        loop = self.loop()
+        loop.call_soon_threadsafe(self._start, loop, job)
+
+    def _start(self, loop: "asyncio.AbstractEventLoop", job: Job) -> None:
+        task = loop.create_task(job.run_async())  # type: ignore[arg-type]  # a coroutine
+        self._tasks.add(task)  # a loop keeps only weak references
+        task.add_done_callback(self._tasks.discard)
 
     def forked(self) -> None:
         """In a child process there is no such thread."""

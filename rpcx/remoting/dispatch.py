@@ -9,7 +9,6 @@ consumer gave credit for, then the job returns, and is run again when credit arr
 slow consumer. One-way calls of a connection run one after the other, in order.
 """
 
-import asyncio
 import inspect
 import logging
 import time
@@ -24,6 +23,8 @@ from rpcx.remoting.contract import SLOW_SECONDS, Method
 from rpcx.remoting.objects import Entry
 
 if TYPE_CHECKING:  # the endpoint makes the jobs; they answer through it
+    import asyncio  # at run time only where something is awaited: importing it takes 46 ms
+
     from rpcx.remoting.endpoint import Endpoint
 
 log = logging.getLogger("rpcx")
@@ -50,7 +51,7 @@ class IncomingCall:
         self.deadline: float | None = None  # monotonic seconds at which the caller gives up
         self.depth = 0  # how many calls up the chain wait for this one
         self.cancelled = False  # set when the caller gave up or is gone
-        self.task: asyncio.Task[Any] | None = None  # while an async method runs
+        self.task: "asyncio.Task[Any] | None" = None  # while an async method runs
         self.message: Call | None = None  # what message sinks saw; None: there are none
         self.states: Any = None  # what they want to remember
 
@@ -99,8 +100,10 @@ class IncomingCall:
 
     async def run_async(self) -> None:
         """Await an async method and answer."""
+        from asyncio import current_task
+
         token = serving.set(self)
-        self.task = asyncio.current_task()
+        self.task = current_task()
         try:
             if self.cancelled:
                 raise _gave_up(self)
@@ -124,9 +127,9 @@ class IncomingCall:
         self.endpoint.answer(self, value)
 
     def answer_fault(self, error: BaseException) -> None:
-        if self.cancelled and isinstance(error, asyncio.CancelledError):
-            error = _gave_up(self)
-        if not isinstance(error, Exception):
+        if not isinstance(error, Exception) and self.cancelled:
+            error = _gave_up(self)  # it was asyncio.CancelledError
+        elif not isinstance(error, Exception):
             log.error("%s raised %r; it reaches the caller as RemoteError", self.method.where, error)
         self.endpoint.answer_fault(self, error)
 
@@ -173,7 +176,7 @@ class IncomingStream(IncomingCall):
         self._instance: Any = None  # the entered object
         self._busy = True  # a slice is running or about to; changed under the endpoint's lock
         self._more = False  # credit arrived while one was running
-        self._wake: tuple[asyncio.AbstractEventLoop, asyncio.Event] | None = None  # an async one waits here
+        self._wake: "tuple[asyncio.AbstractEventLoop, asyncio.Event] | None" = None  # an async one waits here
 
     def run(self) -> None:
         """Produce items while there is credit."""
@@ -200,6 +203,8 @@ class IncomingStream(IncomingCall):
             raise _gave_up(self)
 
     async def run_async(self) -> None:
+        import asyncio
+
         token = serving.set(self)
         self.task = asyncio.current_task()
         event = asyncio.Event()

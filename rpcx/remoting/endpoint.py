@@ -14,14 +14,13 @@ system call runs. Envelopes are positional lists:
 ``meta`` holds the rare: ``c``/``f`` contract name and fingerprint (a proxy's first call), ``d`` call depth.
 """
 
-import asyncio
 import logging
 import threading
 import time
 import weakref
 from collections import deque
-from collections.abc import Callable, Hashable, Sequence
-from typing import Any, Final
+from collections.abc import Awaitable, Callable, Hashable, Sequence
+from typing import TYPE_CHECKING, Any, Final
 
 from rpcx.abc import Buffer, Job, Link, PeerFacts
 from rpcx.context import DEEPEST, remaining, serving
@@ -68,6 +67,9 @@ from rpcx.sinks.chain import Chain, Encode
 from rpcx.sinks.exceptions import decode_fault, encode_fault
 from rpcx.sinks.values import Values
 
+if TYPE_CHECKING:
+    import asyncio  # at run time only where something is awaited: importing it takes 46 ms
+
 log = logging.getLogger("rpcx")
 
 DECODE_INLINE: Final = 262_144  # bytes of body above which decoding itself is given to a worker thread
@@ -94,6 +96,9 @@ class Endpoint:
         self.holder: Hashable = id(self)  # under which the table counts what the peer holds; set when opened
         self.opened = Pending()  # done when the handshake is
         self.error: Exception | None = None  # set when the connection has ended
+        self.successor: Endpoint | None = None  # the same client's next connection, once it came back
+        self.revive: Callable[[], None] | None = None  # a client's way to connect anew; None: there is none
+        self.revive_async: Callable[[], Awaitable[None]] | None = None  # the same in a loop
         self.oneway_failures = 0  # one-way calls of the peer's that raised
         self._connection = connection
         self._make_chain = make_chain
@@ -229,41 +234,45 @@ class Endpoint:
         """Call and wait for the result."""
         timeout = remaining()
         pending = Pending()
-        self._send(CALL, pending, ref, method, args, kwargs, timeout)
+        used = self._send(CALL, pending, ref, method, args, kwargs, timeout)
         try:
-            self._link.wait(pending, timeout)
+            used._link.wait(pending, timeout)
         except BaseException:
-            self.give_up(pending)
+            used.give_up(pending)
             raise
         if not pending.arrived:
-            self.give_up(pending)
-            raise self._timed_out(ref, method, timeout)
+            used.give_up(pending)
+            raise used._timed_out(ref, method, timeout)
         try:
-            return self._result(pending, ref, method)
+            return used._result(pending, ref, method)
         except _ComparedAgain:
-            return self.call(ref, method, args, kwargs)
+            return used.call(ref, method, args, kwargs)
 
     async def call_async(
         self, ref: Reference, method: Method, args: tuple[object, ...], kwargs: dict[str, object]
     ) -> Any:
         """Call and await the result."""
+        if self.error is not None and self.revive_async is not None and self.successor is None:
+            await self.revive_async()
         if method.oneway:
             return self.oneway(ref, method, args, kwargs)
         timeout = remaining()
         pending = Pending()
-        self._send(CALL, pending, ref, method, args, kwargs, timeout)
-        await self._arrival(pending, timeout)
+        used = self._send(CALL, pending, ref, method, args, kwargs, timeout)
+        await used._arrival(pending, timeout)
         if not pending.arrived:
-            self.give_up(pending)
-            raise self._timed_out(ref, method, timeout)
+            used.give_up(pending)
+            raise used._timed_out(ref, method, timeout)
         try:
-            return self._result(pending, ref, method, "async")
+            return used._result(pending, ref, method, "async")
         except _ComparedAgain:
-            return await self.call_async(ref, method, args, kwargs)
+            return await used.call_async(ref, method, args, kwargs)
 
     async def _arrival(self, pending: Pending, timeout: float | None) -> None:  # noqa: ASYNC109  # checked by the caller
         """Await that ``pending`` is done, at most ``timeout`` seconds; cancelling gives the call up."""
-        loop = asyncio.get_running_loop()
+        from asyncio import get_running_loop
+
+        loop = get_running_loop()
         arrived = loop.create_future()
         pending.callback = lambda _: self._link.in_loop(loop, _wake, arrived)
         self._link.flush()
@@ -284,8 +293,8 @@ class Endpoint:
     ) -> CallFuture:
         """Call and return at once; the future holds the result."""
         future = CallFuture(self, ref, method, args, kwargs)
-        self._send(CALL, future, ref, method, args, kwargs, remaining())
-        self._link.flush_soon()
+        future.endpoint = used = self._send(CALL, future, ref, method, args, kwargs, remaining())
+        used._link.flush_soon()
         return future
 
     def wait_for(self, future: CallFuture, timeout: float | None) -> None:
@@ -331,8 +340,7 @@ class Endpoint:
 
         pending = Pending()
         pending.callback = settle
-        self._send(CALL, pending, ref, method, args, {}, remaining())
-        self._link.flush()
+        self._send(CALL, pending, ref, method, args, {}, remaining())._link.flush()
 
     def assign(self, ref: Reference, method: Method, value: tuple[object, ...]) -> None:
         """Set or delete a property from async code, which cannot await an assignment."""
@@ -346,6 +354,9 @@ class Endpoint:
 
     def oneway(self, ref: Reference, method: Method, args: tuple[object, ...], kwargs: dict[str, object]) -> None:
         """Send a call that is not answered."""
+        if self.error is not None:
+            self._next().oneway(ref, method, args, kwargs)
+            return
         body, segments = self._encode_call(ref, method, args, kwargs, remaining(), None)
         with self._lock:
             self._connection.oneway(body, segments)
@@ -362,9 +373,9 @@ class Endpoint:
     ) -> ItemsSync | ItemsAsync:
         """Call a generator; its items come as the returned iterator asks for them."""
         items = IncomingItems(self, ref, method, self._window)
-        self._send(CALL, items, ref, method, args, kwargs, None)
-        self.grant(items.call_id, self._window)
-        return ItemsAsync(items, self._link) if asynchronous else ItemsSync(items, self._link)
+        items.endpoint = used = self._send(CALL, items, ref, method, args, kwargs, None)
+        used.grant(items.call_id, self._window)
+        return ItemsAsync(items, used._link) if asynchronous else ItemsSync(items, used._link)
 
     def grant(self, call_id: int, items: int) -> None:
         """Take ``items`` more from a stream."""
@@ -423,11 +434,14 @@ class Endpoint:
         args: tuple[object, ...],
         kwargs: dict[str, object],
         timeout: float | None,
-    ) -> None:
+    ) -> "Endpoint":
+        """Send a call; returns the endpoint that took it: another one after the connection was made anew."""
+        if self.error is not None:
+            return self._next()._send(kind, pending, ref, method, args, kwargs, timeout)
         if ref.unchecked or kwargs or ref.deferred is not None or ref.released or self._special():
             body, segments = self._encode_call(ref, method, args, kwargs, timeout, pending)
             if body is None:
-                return
+                return self  # a sink has answered
         else:
             try:
                 body, segments = self._encode([ref.uri, method.name, list(args), timeout], self._own_values)
@@ -437,6 +451,15 @@ class Endpoint:
             if self.error is not None:
                 raise self._unsent_error()
             pending.call_id = self._connection.call(kind, pending, body, segments)
+        return self
+
+    def _next(self) -> "Endpoint":
+        """The connection that took this one's place; made now, if there is a way to."""
+        if self.successor is None and self.revive is not None and not isinstance(self.error, ForkedConnection):
+            self.revive()
+        if self.successor is None:
+            raise self._unsent_error()
+        return self.successor
 
     def _special(self) -> bool:
         """Whether calls need more than target, method, arguments and time."""
@@ -545,7 +568,7 @@ class Endpoint:
         if self.error is None:
             self._link.flush_soon()
 
-    def wake(self, loop: asyncio.AbstractEventLoop, future: "asyncio.Future[None]") -> None:
+    def wake(self, loop: "asyncio.AbstractEventLoop", future: "asyncio.Future[None]") -> None:
         """Wake an async consumer, from whatever thread."""
         self._link.in_loop(loop, _wake, future)
 
@@ -897,6 +920,17 @@ class Endpoint:
         released = self._decode(body, ())
         pairs = [(uri, count) for uri, count in released if isinstance(uri, str) and isinstance(count, int)]
         self.table.release(pairs, self.holder)
+
+    def adopt(self, before: "Endpoint") -> None:
+        """The peer came back: its references, held here all the while, are good again over this connection."""
+        with before._lock:
+            imports, before._imports = before._imports, {}
+        for uri, weak in imports.items():
+            ref = weak()
+            if ref is not None:
+                ref.endpoint = self
+                self._imports[uri] = weak
+        before.successor = self
 
     def host_reference(self) -> Reference:
         """The service that every end offers about itself."""

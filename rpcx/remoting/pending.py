@@ -115,7 +115,7 @@ class CallFuture(Parking, Future[Any]):
         self.method = method
         self.args = args  # kept for the case that contracts have to be compared and the call made again
         self.kwargs = kwargs
-        self._endpoint = endpoint
+        self.endpoint = endpoint  # that carries the call
 
     @property
     def _condition(self) -> threading.Condition:
@@ -129,7 +129,7 @@ class CallFuture(Parking, Future[Any]):
 
     def resolve(self, kind: int, body: bytes, segments: Sequence[Buffer]) -> None:
         """The answer came."""
-        self._endpoint.settle(self, kind, body, segments)
+        self.endpoint.settle(self, kind, body, segments)
 
     def fail(self, error: Exception) -> None:
         """No answer will come."""
@@ -162,7 +162,7 @@ class CallFuture(Parking, Future[Any]):
     def result(self, timeout: float | None = None) -> Any:
         """The call's result; raises what the call raised, or TimeoutError after ``timeout`` seconds."""
         if self._state == "PENDING":
-            self._endpoint.wait_for(self, timeout)
+            self.endpoint.wait_for(self, timeout)
         if self._state == "FINISHED":
             if self._exception is not None:
                 raise self._exception
@@ -172,7 +172,7 @@ class CallFuture(Parking, Future[Any]):
     def exception(self, timeout: float | None = None) -> BaseException | None:
         """What the call raised, or None."""
         if self._state == "PENDING":
-            self._endpoint.wait_for(self, timeout)
+            self.endpoint.wait_for(self, timeout)
         return super().exception(0)
 
     def cancel(self) -> bool:
@@ -181,6 +181,6 @@ class CallFuture(Parking, Future[Any]):
             return False
         self.arrived = True
         self.unpark()
-        self._endpoint.give_up(self)
+        self.endpoint.give_up(self)
         self.set_running_or_notify_cancel()
         return True

@@ -213,7 +213,7 @@ def _remote_property(name: str, kinds: dict[MethodKind, Method], *, asynchronous
             read,
             functools.partial(_assign, setter) if setter else None,
             functools.partial(_assign, deleter) if deleter else None,
-            f"Await the remote property {name!r}; see rpcx.aio.set for assignment.",
+            f"Await the remote property {name!r}; see rpcx.aio.assign for assignment.",
         )
     write = _caller(setter, asynchronous=False) if setter else None
     delete = _caller(deleter, asynchronous=False) if deleter else None

@@ -5,7 +5,6 @@ slow consumer slows the producer down, and a fast one never waits for a grant. C
 dropping it, ends the generator at the other side: its ``finally`` runs there.
 """
 
-import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
@@ -19,6 +18,8 @@ from rpcx.remoting.pending import Parking
 from rpcx.remoting.references import Reference
 
 if TYPE_CHECKING:  # the endpoint fills it
+    import asyncio  # at run time only where something is awaited: importing it takes 46 ms
+
     from rpcx.remoting.endpoint import Endpoint
 
 
@@ -38,7 +39,7 @@ class IncomingItems(Parking):
         self._fault: tuple[bytes, Sequence[Buffer]] | None = None  # the same, not decoded yet
         self._half = max(1, window // 2)
         self._consumed = 0  # since the last grant
-        self.waiter: tuple[asyncio.AbstractEventLoop, asyncio.Future[None]] | None = None  # an async consumer
+        self.waiter: "tuple[asyncio.AbstractEventLoop, asyncio.Future[None]] | None" = None  # an async consumer
 
     # --- by the reading thread -----------------------------------------------------------------------------
 
@@ -161,6 +162,8 @@ class ItemsAsync(AsyncIterator[Any]):
         return self
 
     async def __anext__(self) -> Any:
+        import asyncio
+
         items = self._items
         timeout = timeouts.get(None)
         loop = asyncio.get_running_loop()

@@ -1,0 +1,128 @@
+"""The threads driver, with a session that is not rpcx's."""
+
+import socket
+import threading
+import time
+
+import pytest
+
+from rpcx.drivers.threads import Pump
+from tests.drivers.toy import LineSession, SocketEnd
+
+
+@pytest.fixture
+def served():
+    """Makes (peer socket, session) pairs, all under one pump."""
+    pump = Pump("toy", callers_lead=False)
+    pump.start()
+    peers: list[socket.socket] = []
+
+    def serve(**options):
+        near, far = socket.socketpair()
+        near.settimeout(5)
+        peers.append(near)
+        session = LineSession(**options)
+        pump.add(SocketEnd(far), session)
+        pump.wake()
+        return near, session
+
+    serve.pump = pump
+    yield serve
+    for peer in peers:
+        peer.close()
+    pump.close()
+
+
+def line(peer: socket.socket) -> bytes:
+    said = b""
+    while not said.endswith(b"\n"):
+        data = peer.recv(1)
+        if not data:
+            break
+        said += data
+    return said
+
+
+def test_what_arrives_together_is_answered_together(served):
+    peer, _ = served()
+    peer.sendall(b"a\nb\nc\n")
+    deadline = time.monotonic() + 5
+    said = b""
+    while said.count(b"\n") < 3 and time.monotonic() < deadline:
+        said += peer.recv(100)
+    assert said == b"A\nB\nC\n"
+
+
+def test_a_call_that_takes_long_holds_up_no_other(served):
+    release = threading.Event()
+    peer, session = served(work=lambda text: release.wait(10) if text == b"slow" else None)
+    other, _ = served()
+    peer.sendall(b"slow\nquick\n")
+    other.sendall(b"hello\n")
+    assert line(other) == b"HELLO\n"
+    assert line(peer) == b"QUICK\n"
+    release.set()
+    assert line(peer) == b"SLOW\n"
+    assert session.overran == [b"slow"]
+
+
+def test_many_calls_may_overrun_at_once(served):
+    together = threading.Barrier(8)
+    peer, _ = served(work=lambda _: together.wait(10))
+    peer.sendall(b"".join(b"%d\n" % i for i in range(8)))
+    assert sorted(line(peer) for _ in range(8)) == [b"%d\n" % i for i in range(8)]
+
+
+def test_a_job_that_is_known_to_block_gets_a_worker(served):
+    names: list[str] = []
+    peer, _ = served(work=lambda _: names.append(threading.current_thread().name))
+    peer.sendall(b"block\n")
+    line(peer)
+    peer.sendall(b"short\n")
+    line(peer)
+    assert names[0].endswith("-worker")
+    assert names[1].endswith("-pump")
+
+
+def test_a_timer_of_the_session_runs_without_traffic(served):
+    peer, _ = served(beat=0.02)
+    assert [line(peer) for _ in range(3)] == [b"beat\n"] * 3
+
+
+def test_a_session_that_has_finished_sends_the_rest_and_closes(served):
+    peer, session = served()
+    peer.sendall(b"quit\n")
+    assert line(peer) == b"bye\n"
+    assert peer.recv(1) == b""
+
+
+def test_a_peer_that_goes_away_is_reported(served):
+    peer, session = served()
+    peer.sendall(b"x\n")
+    line(peer)
+    peer.close()
+    deadline = time.monotonic() + 5
+    while session.ended is None and time.monotonic() < deadline:
+        time.sleep(0.005)
+    assert isinstance(session.ended, ConnectionError)
+
+
+def test_what_the_stream_does_not_take_leaves_later(served):
+    peer, session = served(work=lambda _: session.out.append(b"x" * 3_000_000))
+    peer.sendall(b"go\n")
+    time.sleep(0.05)  # the sender fills the socket's buffer and has to wait
+    got = 0
+    while got < 3_000_003:
+        got += len(peer.recv(1 << 16))
+    assert got == 3_000_003
+
+
+def test_a_defect_in_a_job_stops_nothing(served, caplog):
+    def work(text: bytes) -> None:
+        if text == b"bad":
+            raise ZeroDivisionError
+
+    peer, _ = served(work=work)
+    peer.sendall(b"bad\ngood\n")
+    assert line(peer) == b"GOOD\n"
+    assert "a job failed" in caplog.text
