@@ -25,6 +25,7 @@ from rpcx.errors import InvalidArguments, ObjectNotFound
 from rpcx.lifetime.lease import LiveLease
 from rpcx.lifetime.manager import Ended, LeaseManager
 from rpcx.remoting.contract import Contract, Marks, Method, MethodKind, Mode, contract_of
+from rpcx.remoting.proxy import Proxy, forwarding
 
 log = logging.getLogger("rpcx")
 
@@ -168,7 +169,8 @@ class Leased(Entry):
     @property
     def owned(self) -> bool:
         """Whether it was made for a client, and so ends with its entry; others belong to the application."""
-        return self.contract is not None and self.contract.mode is Mode.CLIENT_ACTIVATED
+        own = self.contract is not None and not isinstance(self.instance, Proxy)
+        return own and self.contract.mode is Mode.CLIENT_ACTIVATED  # type: ignore[union-attr]  # own says so
 
 
 class ObjectTable:
@@ -325,7 +327,12 @@ class ObjectTable:
 
     def _new_entry(self, instance: object) -> Leased | None:
         contract = contract_of(type(instance))
-        if contract is not None:
+        if isinstance(instance, Proxy):
+            contract, methods = instance._rpcx_contract, forwarding(instance)  # noqa: SLF001  # ours
+            name, terms = contract.name if contract is not None else "function", None
+            if not methods:
+                return None
+        elif contract is not None:
             methods = contract.implemented_by(type(instance))
             name, terms = contract.name, contract.lease
         elif _is_function(instance):

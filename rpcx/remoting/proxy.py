@@ -9,7 +9,7 @@ for the class should not have to know.
 """
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Final, Literal
 
 from rpcx.errors import ContractMismatch
@@ -224,6 +224,33 @@ def _assign(method: Method, self: Any, *value: object) -> None:
     """``proxy.name = value`` in async code: sent at once and in order; an error is raised by the next call."""
     ref = self._rpcx_ref
     ref.endpoint.assign(ref, method, value)
+
+
+def forwarding(proxy: Proxy) -> Mapping[str, Method]:
+    """The table by which a proxy is itself called, when it was passed on to a third process.
+
+    A reference belongs to the connection it came by, so this process stands in between and makes the call.
+    """
+    contract = proxy._rpcx_contract
+    if contract is None:
+        entry = dynamic_method("__call__")
+        sources = {"__call__": entry} if hasattr(type(proxy), "__call__") else {}
+    else:
+        sources = dict(contract.implemented_by(type(proxy)))
+    return {name: _forwarding(method, asynchronous=isinstance(proxy, AsyncProxy)) for name, method in sources.items()}
+
+
+def _forwarding(method: Method, *, asynchronous: bool) -> Method:
+    function = method.function if method.name != "__call__" else _call_it
+    marks = Marks(oneway=method.oneway, blocking=not asynchronous, idempotent=method.idempotent)
+    made = Method(method.name, method.kind, function, marks, method.where)
+    made.arguments, made.result = method.arguments, method.result
+    made.is_async = asynchronous
+    return made
+
+
+def _call_it(self: Any, *args: object, **kwargs: object) -> Any:  # a remote function's proxy
+    return self(*args, **kwargs)
 
 
 def target_of(function: Any) -> tuple[Reference, Method]:

@@ -1,0 +1,143 @@
+"""TCP, plain and on loopback only.
+
+Nothing protects plain TCP: whoever can reach the port could call, and whoever is on the way could read. So it is
+admitted on loopback, and there only where ``insecure=True`` says that every user of this machine is trusted.
+What counts is the address a name resolves to, not the name.
+"""
+
+import errno
+import ipaddress
+import socket
+import time
+from typing import Any
+
+from rpcx.abc import Address, PeerFacts
+from rpcx.channels.sockets import BACKLOG, SocketListener, SocketStream
+from rpcx.channels.urls import host_port
+from rpcx.errors import AccessDenied, NotSent
+
+Resolved = tuple[socket.AddressFamily, Any]  # family and socket address
+
+
+class TcpChannel:
+    """``tcp://host:port``."""
+
+    name = "tcp"
+
+    def connect(self, address: Address, timeout: float, *, insecure: bool = False) -> SocketStream:
+        """Try each address of the host in turn, within ``timeout`` seconds."""
+        url = f"{self.name}://{address.location}"
+        resolved = _resolve(address.location)
+        _check(resolved, url, insecure=insecure)
+        deadline = time.monotonic() + timeout
+        failures = []
+        for family, where in resolved:
+            sock = socket.socket(family, socket.SOCK_STREAM)
+            try:
+                sock.settimeout(max(deadline - time.monotonic(), 0.001))
+                sock.connect(where)
+            except OSError as error:
+                sock.close()
+                failures.append(f"{where[0]} port {where[1]}: {error.strerror or error}")
+                continue
+            _tune(sock)
+            return SocketStream(sock, PeerFacts("tcp", _text(where)))
+        raise NotSent(
+            f"{url} cannot be reached ({'; '.join(failures)}). Is the host running, and on this port?"
+        )
+
+    def listen(self, address: Address, *, insecure: bool = False) -> SocketListener:
+        """Bind all of the host's addresses to one port."""
+        url = f"{self.name}://{address.location}"
+        resolved = _resolve(address.location)
+        _check(resolved, url, insecure=insecure)
+        sockets: list[socket.socket] = []
+        host, port = host_port(address.location)
+        try:
+            for family, where in resolved:
+                sock = _bound(family, (where[0], port, *where[2:]), required=not sockets)
+                if sock is not None:
+                    sockets.append(sock)
+                    port = sock.getsockname()[1]  # the next family gets the same
+        except OSError as error:
+            for sock in sockets:
+                sock.close()
+            raise _taken(error, url, port) from error
+        shown = f"[{host}]" if ":" in host else host
+        return SocketListener(sockets, f"{self.name}://{shown}:{port}", _admit)
+
+
+def _admit(sock: socket.socket, where: Any) -> PeerFacts:  # a socket address
+    _tune(sock)
+    return PeerFacts("tcp", _text(where))
+
+
+def _bound(family: socket.AddressFamily, where: Any, *, required: bool) -> socket.socket | None:
+    """A listening socket; None if this machine lacks the address family and another one serves."""
+    try:
+        sock = socket.socket(family, socket.SOCK_STREAM)
+    except OSError:
+        if required:
+            raise
+        return None
+    try:
+        if hasattr(socket, "SO_EXCLUSIVEADDRUSE"):  # Windows, where SO_REUSEADDR would steal the port
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_EXCLUSIVEADDRUSE, 1)
+        else:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        sock.bind(where)
+        sock.listen(BACKLOG)
+    except OSError as error:
+        sock.close()
+        if not required and error.errno == errno.EADDRNOTAVAIL:
+            return None
+        raise
+    return sock
+
+
+def _tune(sock: socket.socket) -> None:
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+
+
+def _resolve(location: str) -> list[Resolved]:
+    host, port = host_port(location)
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except OSError as error:
+        raise NotSent(f"tcp://{location}: the name {host!r} cannot be resolved: {error.strerror}") from error
+    known = [
+        (family, where) for family, _, _, _, where in found if family in (socket.AF_INET, socket.AF_INET6)
+    ]
+    known.sort(key=lambda pair: pair[0] != socket.AF_INET)
+    return list(dict.fromkeys(known))
+
+
+def _check(resolved: list[Resolved], url: str, *, insecure: bool) -> None:
+    if not insecure:
+        raise AccessDenied(
+            f"{url}: plain TCP neither encrypts nor knows who calls, so it needs insecure=True, and is for loopback "
+            "only; on one machine prefer pipe://name"
+        )
+    for _, where in resolved:
+        if not ipaddress.ip_address(where[0].partition("%")[0]).is_loopback:
+            raise AccessDenied(
+                f"{url}: {where[0]} is no loopback address, and plain TCP is admitted nowhere else, since anybody on "
+                "the way could read and change calls; use 127.0.0.1, localhost or pipe://name"
+            )
+
+
+def _taken(error: OSError, url: str, port: int) -> OSError:
+    if error.errno == errno.EADDRINUSE:
+        text = f"{url}: port {port} is in use; end the program that has it, or listen on port 0 to get a free one"
+    elif error.errno == errno.EACCES:
+        text = f"{url}: this user may not open port {port}; choose one above 1023"
+    else:
+        text = f"{url}: cannot listen: {error.strerror}"
+    return type(error)(error.errno, text)
+
+
+def _text(where: Any) -> str:  # a socket address
+    return f"[{where[0]}]:{where[1]}" if ":" in where[0] else f"{where[0]}:{where[1]}"
