@@ -226,9 +226,7 @@ class Link(Protocol):
         """Block this thread until ``reply`` has arrived or ``timeout`` seconds passed."""
         ...
 
-    def in_loop(
-        self, loop: EventLoop, function: Callable[..., object], argument: object, /
-    ) -> None:
+    def in_loop(self, loop: EventLoop, function: Callable[..., object], argument: object, /) -> None:
         """Call ``function(argument)`` in ``loop``: now if this is its thread and nothing forbids it."""
         ...
 

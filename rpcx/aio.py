@@ -1,9 +1,9 @@
 """rpcx in asyncio: the same contracts, awaited, in the loop that runs.
 
-    async with rpcx.aio.connect("pipe://bank") as server:
-        bank = server.get(Bank, "bank")
-        account = await bank.open("bob")
-        async for tick in bank.ticks(10): ...
+async with rpcx.aio.connect("pipe://bank") as server:
+    bank = server.get(Bank, "bank")
+    account = await bank.open("bob")
+    async for tick in bank.ticks(10): ...
 """
 
 import asyncio
@@ -130,7 +130,9 @@ def connect(
     limits: Limits | None = None,
 ) -> AsyncServer:
     """A connection to a host, made by ``async with`` or ``await ….open()``. See `rpcx.connect`."""
-    return AsyncServer(url, insecure=insecure, timeout=timeout, formatters=formatters, sinks=sinks, limits=limits)
+    return AsyncServer(
+        url, insecure=insecure, timeout=timeout, formatters=formatters, sinks=sinks, limits=limits
+    )
 
 
 @overload

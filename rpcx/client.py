@@ -1,8 +1,8 @@
 """The client's side: connections, and what is done with proxies.
 
-    with rpcx.connect("pipe://bank") as server:
-        bank = server.get(Bank, "bank")
-        account = server.create(Account, "ann", 100)
+with rpcx.connect("pipe://bank") as server:
+    bank = server.get(Bank, "bank")
+    account = server.create(Account, "ann", 100)
 """
 
 import threading
@@ -78,7 +78,9 @@ class Connector:
         contract = _contract(cls, "get")
         target = uri or self.address.uri or contract.uri
         if not target:
-            raise InvalidArguments(f"get({contract.name}): which one? give its uri, as in get({contract.name}, 'name')")
+            raise InvalidArguments(
+                f"get({contract.name}): which one? give its uri, as in get({contract.name}, 'name')"
+            )
         reference = Reference(self._connected(), target, (contract.name,))
         reference.expected = contract
         return make_proxy(reference, self.flavour, contract)
@@ -92,7 +94,12 @@ class Connector:
                 "classes are made by clients"
             )
         endpoint = self._connected()
-        return endpoint, (endpoint.host_reference(), HOST.methods["create"], (contract.name, list(args), kwargs), {})
+        return endpoint, (
+            endpoint.host_reference(),
+            HOST.methods["create"],
+            (contract.name, list(args), kwargs),
+            {},
+        )
 
     def _own(self, created: Any, cls: Any) -> Any:  # a proxy; a class
         contract = _contract(cls, "create")
@@ -334,7 +341,9 @@ class Batch:
         settle_batch(endpoint, self.calls, self.futures, answers)
 
 
-def settle_batch(endpoint: Endpoint, calls: Sequence[Any], futures: Sequence[Any], answers: Sequence[Any]) -> None:
+def settle_batch(
+    endpoint: Endpoint, calls: Sequence[Any], futures: Sequence[Any], answers: Sequence[Any]
+) -> None:
     """Hand the answers of a batch to its futures."""
     for (_, method, _, _), future, answer in zip(calls, futures, answers, strict=True):
         try:
@@ -369,5 +378,3 @@ def _contract(cls: Any, what: str) -> Contract:  # whatever was given as a class
             "@rpcx.singleton, @rpcx.single_call or @rpcx.client_activated"
         )
     return contract
-
-

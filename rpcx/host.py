@@ -489,4 +489,3 @@ class Host:
 
 def _program() -> str:
     return f"{os.path.basename(sys.argv[0]) if sys.argv else 'python'} {os.getpid()}"  # noqa: PTH119  # of a text, no file
-

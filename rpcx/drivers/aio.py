@@ -180,7 +180,9 @@ class AioLink(asyncio.Protocol):
             if sum(len(buffer) for buffer in buffers) <= JOIN_BYTES:
                 transport.write(b"".join(buffers))
             else:
-                for buffer in buffers:  # not writelines: it ignored back-pressure in 3.12.0-8 (CVE-2024-12254)
+                for (
+                    buffer
+                ) in buffers:  # not writelines: it ignored back-pressure in 3.12.0-8 (CVE-2024-12254)
                     transport.write(buffer)
 
 

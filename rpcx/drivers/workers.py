@@ -58,7 +58,9 @@ class Workers:
                 return
             worker = _Worker()
             worker.job = job
-            thread = threading.Thread(target=self._work, args=(worker,), name=f"{self._name}-worker", daemon=True)
+            thread = threading.Thread(
+                target=self._work, args=(worker,), name=f"{self._name}-worker", daemon=True
+            )
             self._threads.add(thread)
         thread.start()
 

@@ -12,7 +12,7 @@ slow consumer. One-way calls of a connection run one after the other, in order.
 import inspect
 import logging
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import TYPE_CHECKING, Any, Final
 
 from rpcx.abc import PeerFacts
@@ -30,6 +30,25 @@ if TYPE_CHECKING:  # the endpoint makes the jobs; they answer through it
 log = logging.getLogger("rpcx")
 
 DONE: Final = object()  # a generator has ended
+
+
+class Errand:
+    """Something of ours that waits for the peer, and so is no work for the thread that reads."""
+
+    is_async = False
+    blocking = True
+
+    def __init__(self, work: Callable[[], None]) -> None:
+        self._work = work
+
+    def run(self) -> None:
+        self._work()
+
+    async def run_async(self) -> None:
+        self._work()
+
+    def overran(self, now: float) -> None:
+        """It has a worker of its own."""
 
 
 class IncomingCall:

@@ -56,8 +56,15 @@ from rpcx.protocol.connection import (
     Connection,
     Event,
 )
-from rpcx.remoting.contract import Method, difference
-from rpcx.remoting.dispatch import BatchedCall, IncomingBatch, IncomingCall, IncomingOneway, IncomingStream
+from rpcx.remoting.contract import Contract, Method, difference
+from rpcx.remoting.dispatch import (
+    BatchedCall,
+    Errand,
+    IncomingBatch,
+    IncomingCall,
+    IncomingOneway,
+    IncomingStream,
+)
 from rpcx.remoting.objects import HOST_URI, Entry, ObjectTable
 from rpcx.remoting.pending import CallFuture, Pending
 from rpcx.remoting.proxy import Flavour, Proxy, dynamic_method, make_proxy, mismatch
@@ -230,7 +237,9 @@ class Endpoint:
 
     # --- calls out -----------------------------------------------------------------------------------------
 
-    def call(self, ref: Reference, method: Method, args: tuple[object, ...], kwargs: dict[str, object]) -> Any:
+    def call(
+        self, ref: Reference, method: Method, args: tuple[object, ...], kwargs: dict[str, object]
+    ) -> Any:
         """Call and wait for the result."""
         timeout = remaining()
         pending = Pending()
@@ -245,7 +254,11 @@ class Endpoint:
             raise used._timed_out(ref, method, timeout)
         try:
             return used._result(pending, ref, method)
-        except _ComparedAgain:
+        except ContractMismatch as error:
+            contract = _doubted(ref, error)
+            used._judge(
+                ref, contract, used.call(used.host_reference(), DESCRIBE, (ref.uri, contract.name), {})
+            )
             return used.call(ref, method, args, kwargs)
 
     async def call_async(
@@ -265,7 +278,10 @@ class Endpoint:
             raise used._timed_out(ref, method, timeout)
         try:
             return used._result(pending, ref, method, "async")
-        except _ComparedAgain:
+        except ContractMismatch as error:
+            contract = _doubted(ref, error)
+            query = (ref.uri, contract.name)
+            used._judge(ref, contract, await used.call_async(used.host_reference(), DESCRIBE, query, {}))
             return await used.call_async(ref, method, args, kwargs)
 
     async def _arrival(self, pending: Pending, timeout: float | None) -> None:  # noqa: ASYNC109  # checked by the caller
@@ -303,6 +319,10 @@ class Endpoint:
 
     def settle(self, future: CallFuture, kind: int, body: bytes, segments: Sequence[Buffer]) -> None:
         """The answer to a future's call came."""
+        if kind == FAULT and future.ref.unchecked:
+            # The contracts may have to be compared, which is a call: not on the thread that reads its answer.
+            self._link.spawn(Errand(lambda: self._settle_first(future, kind, body, segments)))
+            return
         error: BaseException | None = None
         value = None
         try:
@@ -311,13 +331,26 @@ class Endpoint:
                 future.ref.unchecked = False
             else:
                 value = self._settled(future, kind, body, segments)
-        except _ComparedAgain:
-            again = self.future(future.ref, future.method, future.args, future.kwargs)
-            again.add_done_callback(lambda done: _copy(done, future))
-            return
         except BaseException as raised:  # noqa: BLE001  # whatever it is, it is the future's outcome
             error = raised
         future.settle(value, error)
+
+    def _settle_first(self, future: CallFuture, kind: int, body: bytes, segments: Sequence[Buffer]) -> None:
+        """The first answer to a proxy is a fault."""
+        ref = future.ref
+        try:
+            try:
+                value = self._settled(future, kind, body, segments)
+            except ContractMismatch as error:
+                contract = _doubted(ref, error)
+                self._judge(
+                    ref, contract, self.call(self.host_reference(), DESCRIBE, (ref.uri, contract.name), {})
+                )
+                value = self.call(ref, future.method, future.args, future.kwargs)
+        except BaseException as raised:  # noqa: BLE001  # whatever it is, it is the future's outcome
+            future.settle(None, raised)
+        else:
+            future.settle(value, None)
 
     def _settled(self, future: CallFuture, kind: int, body: bytes, segments: Sequence[Buffer]) -> Any:
         pending = Pending()
@@ -326,13 +359,22 @@ class Endpoint:
         return self._result(pending, future.ref, future.method)
 
     def begin(
-        self, ref: Reference, method: Method, args: tuple[object, ...], done: Callable[[Any, Exception | None], None]
+        self,
+        ref: Reference,
+        method: Method,
+        args: tuple[object, ...],
+        done: Callable[[Any, Exception | None], None],
     ) -> None:
         """Call without waiting; ``done(value, error)`` is called once, by the thread that reads."""
 
         def settle(pending: Pending) -> None:
             try:
                 value = self._result(pending, ref, method)
+            except ContractMismatch as error:
+                if not ref.unchecked:
+                    done(None, error)
+                else:  # the contracts are to be compared, which is a call: not on the thread that reads its answer
+                    self._link.spawn(Errand(lambda: self._begin_again(ref, method, args, done)))
             except Exception as error:  # noqa: BLE001  # handed on
                 done(None, error)
             else:
@@ -341,6 +383,20 @@ class Endpoint:
         pending = Pending()
         pending.callback = settle
         self._send(CALL, pending, ref, method, args, {}, remaining())._link.flush()
+
+    def _begin_again(
+        self,
+        ref: Reference,
+        method: Method,
+        args: tuple[object, ...],
+        done: Callable[[Any, Exception | None], None],
+    ) -> None:
+        try:
+            value = self.call(ref, method, args, {})
+        except Exception as error:  # noqa: BLE001  # handed on
+            done(None, error)
+        else:
+            done(value, None)
 
     def assign(self, ref: Reference, method: Method, value: tuple[object, ...]) -> None:
         """Set or delete a property from async code, which cannot await an assignment."""
@@ -352,7 +408,9 @@ class Endpoint:
         self._raise_deferred(ref)
         self.begin(ref, method, value, done)
 
-    def oneway(self, ref: Reference, method: Method, args: tuple[object, ...], kwargs: dict[str, object]) -> None:
+    def oneway(
+        self, ref: Reference, method: Method, args: tuple[object, ...], kwargs: dict[str, object]
+    ) -> None:
         """Send a call that is not answered."""
         if self.error is not None:
             self._next().oneway(ref, method, args, kwargs)
@@ -386,7 +444,9 @@ class Endpoint:
     def batch(self, calls: list[tuple[Reference, Method, tuple[object, ...], dict[str, object]]]) -> Pending:
         """Send many calls in one frame; the pending's value is the list of their answers."""
         timeout = remaining()
-        envelopes = [self._envelope(ref, method, args, kwargs, timeout) for ref, method, args, kwargs in calls]
+        envelopes = [
+            self._envelope(ref, method, args, kwargs, timeout) for ref, method, args, kwargs in calls
+        ]
         body, segments = self._encode(envelopes, self._own_values)
         pending = Pending()
         self._transmit(BATCH, pending, body, segments)
@@ -407,7 +467,9 @@ class Endpoint:
         await self._arrival(pending, timeout)
         return self._batch_answers(pending, calls[0][0], calls[0][1], timeout)
 
-    def _batch_answers(self, pending: Pending, ref: Reference, method: Method, timeout: float | None) -> list[Any]:
+    def _batch_answers(
+        self, pending: Pending, ref: Reference, method: Method, timeout: float | None
+    ) -> list[Any]:
         if not pending.arrived:
             self.give_up(pending)
             raise self._timed_out(ref, method, timeout)
@@ -455,7 +517,11 @@ class Endpoint:
 
     def _next(self) -> "Endpoint":
         """The connection that took this one's place; made now, if there is a way to."""
-        if self.successor is None and self.revive is not None and not isinstance(self.error, ForkedConnection):
+        if (
+            self.successor is None
+            and self.revive is not None
+            and not isinstance(self.error, ForkedConnection)
+        ):
             self.revive()
         if self.successor is None:
             raise self._unsent_error()
@@ -574,7 +640,9 @@ class Endpoint:
 
     # --- answers to our calls ------------------------------------------------------------------------------
 
-    def _result(self, pending: Pending, ref: Reference, method: Method, flavour: Flavour | None = None) -> Any:
+    def _result(
+        self, pending: Pending, ref: Reference, method: Method, flavour: Flavour | None = None
+    ) -> Any:
         if pending.kind != RETURN:
             self._raise_fault(pending, ref, method)
         if pending.states is not None:
@@ -589,7 +657,9 @@ class Endpoint:
         if isinstance(states, Return | Fault):
             reply: Return | Fault = states
         else:
-            reply = self._chain.reply(Return(self._decode(pending.body, pending.segments, flavour)[0]), states)
+            reply = self._chain.reply(
+                Return(self._decode(pending.body, pending.segments, flavour)[0]), states
+            )
         if isinstance(reply, Fault):
             raise reply.error
         return reply.value
@@ -604,8 +674,6 @@ class Endpoint:
         if isinstance(error, RpcxError):
             error.uri, error.method = error.uri or ref.uri, error.method or method.name
             error.peer = error.peer or str(self.facts)
-            if isinstance(error, ContractMismatch):
-                self._compare(ref, error)
         raise error
 
     def fault_of(self, fault: object) -> Exception:
@@ -615,20 +683,17 @@ class Endpoint:
         except ValueError as error:
             return ProtocolError(f"{self.facts}: a fault cannot be decoded: {error}")
 
-    def _compare(self, ref: Reference, error: ContractMismatch) -> None:
-        """The fingerprints differ: compare in full; if the contracts fit all the same, call again."""
-        contract = ref.contract()
-        if not ref.unchecked or contract is None:
-            return
-        theirs = self.call(self.host_reference(), DESCRIBE, (ref.uri, contract.name), {})
+    def _judge(self, ref: Reference, contract: Contract, theirs: Any) -> None:
+        """The fingerprints differ: if the contracts fit all the same, remember that; else raise."""
         if theirs is None:
             raise mismatch(ref, contract, f"the object there is no {contract.name}")
         reason, added = difference(contract.describe(), theirs)
         if reason is not None:
             raise mismatch(ref, contract, reason)
-        log.warning("%s: %s differs there and here, and still fits: %s", ref.uri, contract.name, "; ".join(added))
+        log.warning(
+            "%s: %s differs there and here, and still fits: %s", ref.uri, contract.name, "; ".join(added)
+        )
         ref.unchecked = False
-        raise _ComparedAgain
 
     def _timed_out(self, ref: Reference, method: Method, timeout: float | None) -> CallTimeout:
         return CallTimeout(
@@ -668,7 +733,9 @@ class Endpoint:
             target, name, args, timeout, *rest = envelope
             entry = self.table.find(target)
         except (ValueError, TypeError):
-            raise ProtocolError("a call's envelope is [target, method, args, seconds, kwargs?, meta?]") from None
+            raise ProtocolError(
+                "a call's envelope is [target, method, args, seconds, kwargs?, meta?]"
+            ) from None
         if rest and rest[1]:
             depth = self._check_meta(rest[1], entry)
         else:
@@ -698,10 +765,14 @@ class Endpoint:
         if name is not None and entry.contract is not None:
             contract = entry.contract.lineage.get(name)
             if contract is None or contract.fingerprint != meta.get("f"):
-                raise ContractMismatch(f"{entry.uri} is a {entry.contract.name} whose contract differs", uri=entry.uri)
+                raise ContractMismatch(
+                    f"{entry.uri} is a {entry.contract.name} whose contract differs", uri=entry.uri
+                )
         depth = meta.get("d", 0)
         if not isinstance(depth, int) or depth > DEEPEST:
-            raise LimitExceeded(f"calls that call back are nested deeper than {DEEPEST}; is this an endless loop?")
+            raise LimitExceeded(
+                f"calls that call back are nested deeper than {DEEPEST}; is this an endless loop?"
+            )
         return depth
 
     def _no_method(self, entry: Entry, name: object) -> ObjectNotFound:
@@ -759,7 +830,9 @@ class Endpoint:
             try:
                 job = self._prepare(envelope, call_id, now, BatchedCall)
                 if job.method.streams:
-                    raise InvalidArguments(f"{job.uri}.{job.method_name} streams; it cannot be part of a batch")
+                    raise InvalidArguments(
+                        f"{job.uri}.{job.method_name} streams; it cannot be part of a batch"
+                    )
                 calls.append(job)
             except RpcxError as error:
                 calls.append(error)
@@ -979,10 +1052,6 @@ class Endpoint:
         }  # fmt: skip
 
 
-class _ComparedAgain(Exception):
-    """The contracts were compared in full and fit: make the call again."""
-
-
 class _Answered(Exception):
     """A sink answered a call before it reached its object."""
 
@@ -995,9 +1064,12 @@ def _wake(future: "asyncio.Future[None]") -> None:
         future.set_result(None)
 
 
-def _copy(done: Any, future: CallFuture) -> None:  # a future's outcome into another
-    error = done.exception()
-    future.settle(done.result() if error is None else None, error)
+def _doubted(ref: Reference, error: ContractMismatch) -> Contract:
+    """The contract to compare in full after a mismatch; raises it again when that was done, or cannot be."""
+    contract = ref.contract()
+    if not ref.unchecked or contract is None:
+        raise error
+    return contract
 
 
 def _as(value: Any, flavour: Flavour) -> Any:  # plain data with proxies in it

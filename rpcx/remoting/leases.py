@@ -75,7 +75,7 @@ class LeaseHandle(_Handle):
 
     @property
     def state(self) -> str:
-        """"NULL", "INITIAL", "ACTIVE", "RENEWING" or "EXPIRED"."""
+        """ "NULL", "INITIAL", "ACTIVE", "RENEWING" or "EXPIRED"."""
         info = self.info()
         return info.state if info is not None else "NULL"
 
@@ -135,7 +135,7 @@ class ClientSponsor:
         self._closed = True
 
 
-@remote(name="rpcx.Sponsor")
+@remote(name="rpcx.OwnSponsor")
 class _Adapter:
     """Somebody's own sponsor, made remote."""
 
@@ -161,5 +161,3 @@ def as_remote(sponsor: Any) -> object:  # a Sponsor of whatever class
     if adapter is None:
         adapter = _ADAPTERS[sponsor] = _Adapter(sponsor)
     return adapter
-
-

@@ -236,7 +236,9 @@ class ObjectTable:
         contract = contract_of(type(instance))
         if contract is None:
             name = type(instance).__name__
-            raise TypeError(f"{name} is no remote class: decorate it with @rpcx.remote to publish an instance")
+            raise TypeError(
+                f"{name} is no remote class: decorate it with @rpcx.remote to publish an instance"
+            )
         if not isinstance(uri, str) or not uri:
             raise TypeError(f"publish(obj, {uri!r}): the uri is a text that is not empty")
         entry = Published(uri, contract, contract.implemented_by(type(instance)), instance)
@@ -476,6 +478,3 @@ def _check_constructor(cls: type, factory: Callable[..., object] | None) -> None
         ) from None
     except ValueError:
         pass  # no signature: a constructor in C
-
-
-

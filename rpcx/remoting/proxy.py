@@ -41,7 +41,11 @@ class Proxy:
 
     def _rpcx_as(self, flavour: Flavour) -> "Proxy":
         """The same object for sync or for async code."""
-        return self if flavour == self._rpcx_flavour else make_proxy(self._rpcx_ref, flavour, self._rpcx_contract)
+        return (
+            self
+            if flavour == self._rpcx_flavour
+            else make_proxy(self._rpcx_ref, flavour, self._rpcx_contract)
+        )
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Proxy):
@@ -237,7 +241,10 @@ def forwarding(proxy: Proxy) -> Mapping[str, Method]:
         sources = {"__call__": entry} if hasattr(type(proxy), "__call__") else {}
     else:
         sources = dict(contract.implemented_by(type(proxy)))
-    return {name: _forwarding(method, asynchronous=isinstance(proxy, AsyncProxy)) for name, method in sources.items()}
+    return {
+        name: _forwarding(method, asynchronous=isinstance(proxy, AsyncProxy))
+        for name, method in sources.items()
+    }
 
 
 def _forwarding(method: Method, *, asynchronous: bool) -> Method:
@@ -266,7 +273,9 @@ def target_of(function: Any) -> tuple[Reference, Method]:
     if method is None and isinstance(function, Proxy):  # a remote function
         proxy, method = function, getattr(type(function).__call__, ENTRY, None)
     if not isinstance(proxy, Proxy) or not isinstance(method, Method):
-        raise TypeError(f"{function!r} is no method of a remote object: pass proxy.method, without calling it")
+        raise TypeError(
+            f"{function!r} is no method of a remote object: pass proxy.method, without calling it"
+        )
     return proxy._rpcx_ref, method
 
 
@@ -275,4 +284,3 @@ def mismatch(reference: Reference, contract: Contract, reason: str) -> ContractM
     return ContractMismatch(
         f"{reference.uri}: its class and {contract.name} here do not fit: {reason}", uri=reference.uri
     )
-

@@ -31,7 +31,18 @@ class Closing(Protocol):
 class Reference:
     """A remote object, as this process knows it. Dies with its last proxy."""
 
-    __slots__ = ("__weakref__", "count", "deferred", "endpoint", "expected", "names", "owner", "released", "unchecked", "uri")
+    __slots__ = (
+        "__weakref__",
+        "count",
+        "deferred",
+        "endpoint",
+        "expected",
+        "names",
+        "owner",
+        "released",
+        "unchecked",
+        "uri",
+    )
 
     def __init__(self, endpoint: "Endpoint", uri: str, names: tuple[str, ...], count: int = 0) -> None:
         self.endpoint = endpoint

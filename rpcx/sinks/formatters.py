@@ -42,7 +42,9 @@ SEGMENT_SIZE: Final = 8_192  # bytes from which a buffer travels as a segment
 SURROGATES: Final = "surrogatepass"  # so that any str survives, file names from odd file systems too
 
 SHORT_BODY: Final = 512  # bytes up to which a look for extension types is cheaper than being ready for them
-EXTENSION: Final = re.compile(rb"[\xc7-\xc9\xd4-\xd8]")  # their first bytes; in a text or number they cost time only
+EXTENSION: Final = re.compile(
+    rb"[\xc7-\xc9\xd4-\xd8]"
+)  # their first bytes; in a text or number they cost time only
 
 BUFFERS: Final = frozenset({bytes, bytearray, memoryview})
 
@@ -89,7 +91,6 @@ class MsgpackFormatter:
         if len(body) <= SHORT_BODY and not segments and EXTENSION.search(body) is None:
             return self._decode_short(body)
         return _Decoding(values, segments, self._depth, self._containers).decode(body)
-
 
     def _decode_short(self, body: bytes) -> object:
         """A short body without extension types: what most calls and answers are."""
