@@ -52,11 +52,11 @@ class AsyncServer(Connector):
     async def _open(self, pump: AioPump) -> None:
         stream = self._dial()
         endpoint = self._realm.endpoint(self._session)
-        arrived = asyncio.get_running_loop().create_future()
-        endpoint.opened.callback = lambda _: arrived.done() or arrived.set_result(None)
+        arrived = asyncio.Event()
+        endpoint.opened.callback = lambda _: arrived.set()
         await pump.add(stream, endpoint)
         try:
-            await asyncio.wait_for(arrived, self._timeout)
+            await asyncio.wait_for(arrived.wait(), self._timeout)
         except TimeoutError:
             text = f"{self.address}: no handshake within {self._timeout:g} s; is it an rpcx host?"
             raise NotSent(text) from None
@@ -83,8 +83,8 @@ class AsyncServer(Connector):
     async def describe(self) -> dict[str, Any]:  # plain data
         """What the host offers: facts, objects, classes, live leases."""
         endpoint = self._connected()
-        described = await endpoint.call_async(endpoint.host_reference(), HOST.methods["describe"], (), {})
-        return described  # type: ignore[no-any-return]  # checked against the annotation
+        query = endpoint.call_async(endpoint.host_reference(), HOST.methods["describe"], (), {})
+        return await query  # type: ignore[no-any-return]  # checked against the annotation
 
     async def close(self) -> None:
         """Say goodbye and close; what is held through this connection is released. Twice is fine."""
@@ -111,7 +111,7 @@ class AsyncServer(Connector):
         if not job.is_async:
             job.run()
             return
-        task = asyncio.get_running_loop().create_task(job.run_async())  # type: ignore[arg-type]  # a coroutine
+        task = asyncio.get_running_loop().create_task(job.run_async())
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
@@ -124,15 +124,13 @@ def connect(
     url: str,
     *,
     insecure: bool = False,
-    timeout: float = CONNECT_SECONDS,  # noqa: ASYNC109  # seconds for the dial and handshake, as in rpcx.connect
+    timeout: float = CONNECT_SECONDS,  # seconds for the dial and handshake, as in rpcx.connect
     formatters: Sequence[str] = FORMATTERS,
     sinks: Sequence[Sink | str] = (),
     limits: Limits | None = None,
 ) -> AsyncServer:
     """A connection to a host, made by ``async with`` or ``await ….open()``. See `rpcx.connect`."""
-    return AsyncServer(
-        url, insecure=insecure, timeout=timeout, formatters=formatters, sinks=sinks, limits=limits
-    )
+    return AsyncServer(url, insecure=insecure, timeout=timeout, formatters=formatters, sinks=sinks, limits=limits)
 
 
 @overload
@@ -156,11 +154,11 @@ async def delete(proxy: object, name: str) -> None:
 
 
 def _property(proxy: Any, entry: str, *value: object) -> Awaitable[Any]:  # a proxy
-    contract = proxy._rpcx_contract if isinstance(proxy, Proxy) else None  # noqa: SLF001  # of our proxies
+    contract = proxy._rpcx_contract if isinstance(proxy, Proxy) else None  # of our proxies
     method = contract.methods.get(entry) if contract is not None else None
     if method is None:
         raise AttributeError(f"{proxy!r} has no remote property that allows {entry!r}")
-    reference = proxy._rpcx_ref  # noqa: SLF001  # of our proxies
+    reference = proxy._rpcx_ref  # of our proxies
     return reference.endpoint.call_async(reference, method, value, {})  # type: ignore[no-any-return]  # a coroutine
 
 
@@ -169,7 +167,7 @@ async def batch(proxy: Any) -> AsyncIterator[Any]:  # a proxy; a recorder with i
     """Record calls on ``proxy`` and send them in one frame; see `rpcx.batch`. The futures are awaitable too."""
     if not isinstance(proxy, Proxy):
         raise TypeError(f"rpcx.aio.batch({proxy!r}): a remote object's proxy is needed")
-    recorder = Batch(proxy._rpcx_ref, proxy._rpcx_contract)  # noqa: SLF001  # of our proxies
+    recorder = Batch(proxy._rpcx_ref, proxy._rpcx_contract)  # of our proxies
     yield recorder
     await _send(recorder)
 

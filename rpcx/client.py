@@ -78,9 +78,7 @@ class Connector:
         contract = _contract(cls, "get")
         target = uri or self.address.uri or contract.uri
         if not target:
-            raise InvalidArguments(
-                f"get({contract.name}): which one? give its uri, as in get({contract.name}, 'name')"
-            )
+            raise InvalidArguments(f"get({contract.name}): which one? give its uri, as in get({contract.name}, 'name')")
         reference = Reference(self._connected(), target, (contract.name,))
         reference.expected = contract
         return make_proxy(reference, self.flavour, contract)
@@ -103,7 +101,7 @@ class Connector:
 
     def _own(self, created: Any, cls: Any) -> Any:  # a proxy; a class
         contract = _contract(cls, "create")
-        return created._rpcx_cast(contract) if isinstance(created, Proxy) else created  # noqa: SLF001  # of ours
+        return created._rpcx_cast(contract) if isinstance(created, Proxy) else created  # of ours
 
     def _run(self, job: Job) -> None:
         raise NotImplementedError
@@ -243,9 +241,7 @@ def connect(
         AccessDenied: the channel's rules forbid it.
         ValueError: the URL is none.
     """
-    return Server(
-        url, insecure=insecure, timeout=timeout, formatters=formatters, sinks=sinks, limits=limits, spin=spin
-    )
+    return Server(url, insecure=insecure, timeout=timeout, formatters=formatters, sinks=sinks, limits=limits, spin=spin)
 
 
 def get(url: str, cls: Callable[..., T], *, insecure: bool = False) -> T:
@@ -262,7 +258,7 @@ def get(url: str, cls: Callable[..., T], *, insecure: bool = False) -> T:
     except BaseException:
         server.close()
         raise
-    proxy._rpcx_ref.owner = _Owner(server)  # noqa: SLF001  # of our proxies
+    proxy._rpcx_ref.owner = _Owner(server)  # of our proxies
     return proxy  # type: ignore[no-any-return]  # a proxy passes for a T
 
 
@@ -277,7 +273,7 @@ class _Owner:
 
     def __del__(self) -> None:
         # A finalizer may run in any thread at any point, so closing (which joins threads) is left to another.
-        if self._server._pump is not None:  # noqa: SLF001  # the same module's
+        if self._server._pump is not None:  # the same module's
             threading.Thread(target=self._server.close, name="rpcx-close", daemon=True).start()
 
 
@@ -341,9 +337,7 @@ class Batch:
         settle_batch(endpoint, self.calls, self.futures, answers)
 
 
-def settle_batch(
-    endpoint: Endpoint, calls: Sequence[Any], futures: Sequence[Any], answers: Sequence[Any]
-) -> None:
+def settle_batch(endpoint: Endpoint, calls: Sequence[Any], futures: Sequence[Any], answers: Sequence[Any]) -> None:
     """Hand the answers of a batch to its futures."""
     for (_, method, _, _), future, answer in zip(calls, futures, answers, strict=True):
         try:
@@ -365,7 +359,7 @@ def batch(proxy: Any) -> Iterator[Any]:  # a proxy; a recorder with its methods
     """
     if not isinstance(proxy, Proxy):
         raise TypeError(f"rpcx.batch({proxy!r}): a remote object's proxy is needed")
-    recorder = Batch(proxy._rpcx_ref, proxy._rpcx_contract)  # noqa: SLF001  # of our proxies
+    recorder = Batch(proxy._rpcx_ref, proxy._rpcx_contract)  # of our proxies
     yield recorder
     recorder.send()
 

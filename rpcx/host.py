@@ -111,7 +111,7 @@ def disposal(instance: object) -> Disposal | None:
 class Realm:
     """What hosts and clients have in common: a table of objects, its leases, and endpoints that serve it."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  # keyword-only: what a host or a client was told
         self,
         *,
         role: Role,
@@ -198,7 +198,7 @@ class Realm:
     def _ask(self, action: AskSponsor, now: float) -> None:
         """Ask without waiting, over the connection the sponsor was registered on."""
         sponsor = action.sponsor
-        ref = sponsor._rpcx_ref if isinstance(sponsor, Proxy) else None  # noqa: SLF001  # proxies keep it there
+        ref = sponsor._rpcx_ref if isinstance(sponsor, Proxy) else None  # proxies keep it there
         manager = self.table.manager
 
         def answered(value: Any, error: Exception | None) -> None:  # whatever the sponsor returned
@@ -281,12 +281,12 @@ class Host:
         )  # fmt: skip
         self._spin = spin
         self._pump: Pump | None = None  # set while running under threads
-        self._aio: "AioPump | None" = None  # set while running in a loop
-        self._loop: "asyncio.AbstractEventLoop | None" = None
-        self._tasks: "set[asyncio.Task[Any]]" = set()
+        self._aio: AioPump | None = None  # set while running in a loop
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._tasks: set[asyncio.Task[Any]] = set()
         self._listeners: list[Listener] = []
         self._stopped = threading.Event()
-        self._stopped_aio: "asyncio.Event | None" = None
+        self._stopped_aio: asyncio.Event | None = None
         self._closed = False
 
     # --- what it offers ------------------------------------------------------------------------------------
@@ -330,7 +330,7 @@ class Host:
         if self._closed:
             raise RuntimeError("this host is closed; make another")
         parsed = parse(url)
-        listener = plugins.channel(parsed.scheme)().listen(parsed, insecure=insecure)
+        listener: Listener = plugins.channel(parsed.scheme)().listen(parsed, insecure=insecure)
         self._listeners.append(listener)
         if self._pump is not None:
             self._pump.listen(listener)
@@ -475,7 +475,7 @@ class Host:
     def _run_in_loop(self, job: Job) -> None:
         if job.is_async:
             assert self._loop is not None
-            task = self._loop.create_task(job.run_async())  # type: ignore[arg-type]  # a coroutine
+            task = self._loop.create_task(job.run_async())
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
         else:

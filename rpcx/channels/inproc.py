@@ -14,9 +14,7 @@ from rpcx.abc import Address, PeerFacts
 from rpcx.channels.sockets import SocketStream
 from rpcx.errors import NotSent
 
-_open: Final[
-    dict[tuple[int, str], "InprocListener"]
-] = {}  # by process and name: a forked child has none of them
+_open: Final[dict[tuple[int, str], "InprocListener"]] = {}  # by process and name: a forked child has none of them
 _mutex: Final = threading.Lock()
 
 
@@ -25,7 +23,7 @@ class InprocChannel:
 
     name = "inproc"
 
-    def connect(self, address: Address, timeout: float, *, insecure: bool = False) -> SocketStream:  # noqa: ARG002  # the seam's
+    def connect(self, address: Address, timeout: float, *, insecure: bool = False) -> SocketStream:  # the seam's
         """Join the listener of that name."""
         with _mutex:
             listener = _open.get((os.getpid(), address.location))
@@ -35,7 +33,7 @@ class InprocChannel:
         listener.join(SocketStream(far, _facts(address.location)))
         return SocketStream(near, _facts(address.location))
 
-    def listen(self, address: Address, *, insecure: bool = False) -> "InprocListener":  # noqa: ARG002  # the seam's
+    def listen(self, address: Address, *, insecure: bool = False) -> "InprocListener":  # the seam's
         """Take the name."""
         key = os.getpid(), address.location
         with _mutex:

@@ -34,7 +34,7 @@ class PipeChannel:
 
     name = "pipe"
 
-    def connect(self, address: Address, timeout: float, *, insecure: bool = False) -> SocketStream:  # noqa: ARG002  # the seam's
+    def connect(self, address: Address, timeout: float, *, insecure: bool = False) -> SocketStream:  # the seam's
         """Reach the host that listens as ``name``; refuse one that runs as another user."""
         path = _path(address.location)
         sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -47,16 +47,10 @@ class PipeChannel:
             raise
         except OSError as error:
             sock.close()
-            why = (
-                "no host listens there"
-                if error.errno in (errno.ENOENT, errno.ECONNREFUSED)
-                else error.strerror
-            )
-            raise NotSent(
-                f"pipe://{address.location}: {why} ({path}). Is the host running, as this user?"
-            ) from error
+            why = "no host listens there" if error.errno in (errno.ENOENT, errno.ECONNREFUSED) else error.strerror
+            raise NotSent(f"pipe://{address.location}: {why} ({path}). Is the host running, as this user?") from error
 
-    def listen(self, address: Address, *, insecure: bool = False) -> SocketListener:  # noqa: ARG002  # the seam's
+    def listen(self, address: Address, *, insecure: bool = False) -> SocketListener:  # the seam's
         """Take the name: lock it, replace a stale socket, never a live one."""
         path = _path(address.location)
         lock = _lock(path.with_name(path.name + ".lock"), address.location)
@@ -115,9 +109,7 @@ def runtime_directory() -> Path:
         pass  # made before; looked at below
     problem = _problem(directory, uid)
     if problem:
-        raise AccessDenied(
-            f"{directory} is not safe for pipes: {problem}; repair or remove it, or set {DIRECTORY}"
-        )
+        raise AccessDenied(f"{directory} is not safe for pipes: {problem}; repair or remove it, or set {DIRECTORY}")
     return directory
 
 

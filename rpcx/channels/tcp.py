@@ -42,9 +42,7 @@ class TcpChannel:
                 continue
             _tune(sock)
             return SocketStream(sock, PeerFacts("tcp", _text(where)))
-        raise NotSent(
-            f"{url} cannot be reached ({'; '.join(failures)}). Is the host running, and on this port?"
-        )
+        raise NotSent(f"{url} cannot be reached ({'; '.join(failures)}). Is the host running, and on this port?")
 
     def listen(self, address: Address, *, insecure: bool = False) -> SocketListener:
         """Bind all of the host's addresses to one port."""
@@ -108,9 +106,7 @@ def _resolve(location: str) -> list[Resolved]:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except OSError as error:
         raise NotSent(f"tcp://{location}: the name {host!r} cannot be resolved: {error.strerror}") from error
-    known = [
-        (family, where) for family, _, _, _, where in found if family in (socket.AF_INET, socket.AF_INET6)
-    ]
+    known = [(family, where) for family, _, _, _, where in found if family in (socket.AF_INET, socket.AF_INET6)]
     known.sort(key=lambda pair: pair[0] != socket.AF_INET)
     return list(dict.fromkeys(known))
 

@@ -45,9 +45,7 @@ def parse(text: str) -> Url:
         raise ValueError(f"{text!r} is no URL; it looks like {EXAMPLES}")
     scheme, location, uri, query = match.groups()
     if not location:
-        raise ValueError(
-            f"{text!r} says nothing between {scheme}:// and the object; it looks like {EXAMPLES}"
-        )
+        raise ValueError(f"{text!r} says nothing between {scheme}:// and the object; it looks like {EXAMPLES}")
     if scheme != "tcp":
         check_name(location, text)
     else:
@@ -68,9 +66,7 @@ def host_port(location: str, text: str = "") -> tuple[str, int]:
     text = text or location
     host, colon, port = location.rpartition(":")
     if not colon or not host:
-        raise ValueError(
-            f"{text!r}: a tcp URL needs host and port, as in tcp://127.0.0.1:4000 (0: any free port)"
-        )
+        raise ValueError(f"{text!r}: a tcp URL needs host and port, as in tcp://127.0.0.1:4000 (0: any free port)")
     if host.startswith("[") != host.endswith("]") or (":" in host and not host.startswith("[")):
         raise ValueError(f"{text!r}: an IPv6 address stands in brackets, as in tcp://[::1]:4000")
     if not (port.isascii() and port.isdigit()) or int(port) > 65535:

@@ -164,7 +164,8 @@ class AioLink(asyncio.Protocol):
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
         elif job.blocking:
-            self._loop.run_in_executor(None, job.run)
+            running = self._loop.run_in_executor(None, job.run)
+            running.add_done_callback(_logged)
         else:
             job.run()
 
@@ -180,10 +181,14 @@ class AioLink(asyncio.Protocol):
             if sum(len(buffer) for buffer in buffers) <= JOIN_BYTES:
                 transport.write(b"".join(buffers))
             else:
-                for (
-                    buffer
-                ) in buffers:  # not writelines: it ignored back-pressure in 3.12.0-8 (CVE-2024-12254)
+                for buffer in buffers:  # not writelines: it ignored back-pressure in 3.12.0-8 (CVE-2024-12254)
                     transport.write(buffer)
+
+
+def _logged(running: "asyncio.Future[None]") -> None:
+    """A job answers for its own failures; what escapes all the same is a defect."""
+    if not running.cancelled() and running.exception() is not None:
+        log.error("a job failed outside of its call", exc_info=running.exception())
 
 
 class AioPump:

@@ -128,7 +128,7 @@ class ThreadLink:
 
     def wait(self, reply: Waitable, timeout: float | None) -> None:
         self.send()
-        self._pump.wait(reply, timeout, self)
+        self._pump.wait(reply, timeout)
 
     def in_loop(self, loop: Any, function: Callable[..., object], argument: object) -> None:  # an event loop
         try:
@@ -179,7 +179,7 @@ class Pump:
         self._selector = selectors.DefaultSelector()
         self._links: set[ThreadLink] = set()
         self._hot: ThreadLink | None = None  # the link that spoke last
-        self._jobs: deque[tuple[ThreadLink, Job]] = deque()  # came in and not begun
+        self._jobs: deque[Job] = deque()  # came in and not begun
         self._timers: list[tuple[float, int, ThreadLink]] = []  # heap; entries may be out of date
         self._order = itertools.count()  # breaks ties in the heap
         self._timed: list[Timed] = []
@@ -261,7 +261,7 @@ class Pump:
 
     # --- waiting for a reply -------------------------------------------------------------------------------
 
-    def wait(self, goal: Waitable, timeout: float | None, link: ThreadLink) -> None:
+    def wait(self, goal: Waitable, timeout: float | None) -> None:
         """Pump, or sleep while another thread does, until ``goal`` is done or ``timeout`` seconds passed."""
         deadline = None if timeout is None else monotonic() + timeout
         if self.batching == get_ident():
@@ -283,8 +283,10 @@ class Pump:
                 self._pass_on()
 
     def touch(self) -> None:
-        """A call was begun that nobody waits for yet. Take the lead from a sleeping helper: its reply may as well
-        be read by whoever comes to wait; the stand-by reads it if nobody does, a millisecond later.
+        """A call was begun that nobody waits for yet.
+
+        The lead is taken from a sleeping helper: the reply may as well be read by whoever comes to wait; the
+        stand-by reads it if nobody does, a millisecond later.
         """
         if self._callers_lead:
             self._served += 1
@@ -345,9 +347,9 @@ class Pump:
                 if self._poll(0):
                     continue
             link = self._hot
-            if outstanding and link is not None and not link.closed and self._spinner.bets():
-                if self._spin(link, goal):
-                    continue
+            spins = outstanding and link is not None and not link.closed and self._spinner.bets()
+            if spins and self._spin(link, goal):  # type: ignore[arg-type]  # spins says there is a link
+                continue
             # A client's helper expects nothing: only callers spin there.
             outstanding = self._sleep(token, goal, deadline) and (goal is not None or not self._callers_lead)
             if deadline is not None and monotonic() >= deadline:
@@ -469,8 +471,7 @@ class Pump:
             link.send()
 
     def _queue(self, link: ThreadLink, jobs: Sequence[Job]) -> None:
-        for job in jobs:
-            self._jobs.append((link, job))
+        self._jobs.extend(jobs)
         if link.session.finished:
             self._finish(link)
 
@@ -496,7 +497,7 @@ class Pump:
         if inline:
             self.batching = get_ident()
         while jobs:
-            link, job = jobs.popleft()
+            job = jobs.popleft()
             if job.is_async:
                 LOOP.submit(job)
             elif not inline or job.blocking:

@@ -58,9 +58,7 @@ class Workers:
                 return
             worker = _Worker()
             worker.job = job
-            thread = threading.Thread(
-                target=self._work, args=(worker,), name=f"{self._name}-worker", daemon=True
-            )
+            thread = threading.Thread(target=self._work, args=(worker,), name=f"{self._name}-worker", daemon=True)
             self._threads.add(thread)
         thread.start()
 
@@ -122,7 +120,7 @@ class LoopThread:
     def __init__(self) -> None:
         self._mutex = threading.Lock()
         self._tasks: set[object] = set()  # that run
-        self._loop: "asyncio.AbstractEventLoop | None" = None
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     def loop(self) -> "asyncio.AbstractEventLoop":
         """The loop, running."""
@@ -140,7 +138,7 @@ class LoopThread:
         loop.call_soon_threadsafe(self._start, loop, job)
 
     def _start(self, loop: "asyncio.AbstractEventLoop", job: Job) -> None:
-        task = loop.create_task(job.run_async())  # type: ignore[arg-type]  # a coroutine
+        task = loop.create_task(job.run_async())
         self._tasks.add(task)  # a loop keeps only weak references
         task.add_done_callback(self._tasks.discard)
 

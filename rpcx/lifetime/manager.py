@@ -208,9 +208,7 @@ class LeaseManager:
 
     # --- sponsors ------------------------------------------------------------------------------------------
 
-    def register(
-        self, object_id: str, sponsor: Hashable, owner: Hashable, now: float, renewal: float = 0.0
-    ) -> None:
+    def register(self, object_id: str, sponsor: Hashable, owner: Hashable, now: float, renewal: float = 0.0) -> None:
         """Ask ``sponsor`` when the lease runs out; renew by ``renewal`` seconds at once, if above 0.
 
         Once more for the same owner only renews. For another owner (its client came back by another
@@ -308,7 +306,7 @@ class LeaseManager:
         self._lose_sponsors(holder, now)
         self._holders.lose(holder, now)
 
-    def holder_back(self, holder: Hashable, now: float) -> None:  # noqa: ARG002  # every event has its time
+    def holder_back(self, holder: Hashable, now: float) -> None:  # every event has its time
         """It is here, for the first time or again: it keeps what it held. What was released stays so."""
         self._holders.back(holder)
 

@@ -11,23 +11,26 @@ connection. A call's id belongs to its caller; `RETURN`, `FAULT`, `ITEM` and `EN
    when the work ended (HTTP/2's rapid reset freed it earlier).
 2. We never have more calls in flight than the peer allows: further ones wait here, unsent.
 3. An answer to a call we gave up is dropped; an answer to a call we never made breaks the protocol.
-4. A stream sends no more items than it has credit for.
-5. Time comes in as ``now``; `due` says when `tick` wants to be called.
+4. A stream sends no more items than it has credit for, and one that does breaks the protocol: what a slow
+   consumer must hold is bounded by what it granted.
+5. What came whole before an error counts: the same bytes give the same events however they were cut.
+6. Time comes in as ``now``; `due` says when `tick` wants to be called.
 
 An event is ``(kind, token, body, segments)``: for our own calls ``token`` is what `call` was given, for the
 peer's it is their id. The hot path makes no object but that tuple.
 """
 
-from collections import deque
+from collections import OrderedDict
 from collections.abc import Sequence
 from enum import IntEnum
 from typing import Final, Literal
 
 from rpcx.abc import Buffer
-from rpcx.errors import BY_NAME, ConnectionLost, LimitExceeded, ProtocolError, RpcxError
-from rpcx.protocol.frames import HEADER, NO_SEGMENTS, Frame, FrameReader, Kind, frame
+from rpcx.errors import BY_NAME, ConnectionLost, LimitExceeded, NotSent, ProtocolError, RpcxError
+from rpcx.protocol.frames import HEADER, NO_SEGMENTS, Frame, FrameReader, Kind, first_frame, frame
 from rpcx.protocol.handshake import (
     HELLO_BYTES,
+    LEAST_MESSAGE,
     MAGIC,
     Agreement,
     Limits,
@@ -81,8 +84,9 @@ class Connection:
         self.error: RpcxError | None = None  # why it closed; None: orderly, or not closed
         self.limits = limits
         self._offer = offer
-        self._reader = FrameReader(HELLO_BYTES)  # the full limit is granted after the handshake
-        self._magic = b""  # of the peer's magic, as far as it came
+        self._greeting = b""  # the peer's magic and first frame, as far as they came; empty once OPEN
+        self._reader = FrameReader(limits.message)  # of what follows them
+        self._peer_message = LEAST_MESSAGE  # bytes a message to the peer may have; its own word once OPEN
         self._out: list[Buffer] = []  # to be sent, in order
         self._backlog = 0  # bytes given out that the stream did not take yet
         self._blocked = 0.0  # since when the stream takes nothing of what waits; 0: it does, or nothing waits
@@ -93,8 +97,10 @@ class Connection:
         self._next_id = 1
         self._calls: dict[int, object] = {}  # our calls in flight: id → token
         self._abandoned: set[int] = set()  # our calls in flight that we gave up
-        self._held: deque[tuple[int, int, bytes, Sequence[Buffer]]] = deque()  # unsent, over the peer's limit
-        self._allowed = 1  # calls the peer lets us have in flight
+        # Our calls that are not sent yet, over the peer's limit, oldest first: id → (kind, body, segments).
+        self._held: OrderedDict[int, tuple[int, bytes, Sequence[Buffer]]] = OrderedDict()
+        self._granted: dict[int, int] = {}  # our calls that stream: id → items the peer may still send
+        self._allowed = 0  # calls the peer lets us have in flight; 0: not open yet, or no longer
         self._serving: dict[int, int] = {}  # the peer's calls: id → credit for stream items
         self._cancels = 0  # the peer's cancels among …
         self._judged = 0  # … its calls since …
@@ -110,22 +116,26 @@ class Connection:
         self._pinged = 0.0
         if self.phase == Phase.CLOSED:
             return []
+        events: list[Event] = []
+        reader = self._reader
         try:
             if self.phase == Phase.OPENING:
-                return self._open(data, now)
-            events = self._events(self._reader.read(data), now)
+                data = self._open(data, events)
+            frames = reader.read(data)
+            self._take(frames, now, events)
+            if reader.error is not None and self.phase != Phase.CLOSED:
+                raise reader.error
         except RpcxError as error:
-            return self._fail(error)
-        if self._reader.partial:
-            if not self.frame_due:
+            return events + self._fail(error)
+        if reader.partial:
+            if frames or not self.frame_due:  # it began with this data
                 self.frame_due = now + self.limits.frame_seconds
             self.frame_due += len(data) / 65536
         else:
             self.frame_due = 0.0
         return events
 
-    def _events(self, frames: list[Frame], now: float) -> list[Event]:
-        events: list[Event] = []
+    def _take(self, frames: list[Frame], now: float, events: list[Event]) -> None:
         for kind, call_id, body, segments in frames:
             if kind == CALL or kind == BATCH:
                 if call_id in self._serving:
@@ -140,22 +150,17 @@ class Connection:
             elif kind == ONEWAY or kind == RELEASE:
                 events.append((kind, call_id, body, segments))
             elif kind == ITEM:
-                token = self._calls.get(call_id)
-                if token is not None:
-                    events.append((ITEM, token, body, segments))
-                elif call_id in self._abandoned:
-                    events.append((DROPPED, None, body, segments))
-                else:
-                    raise ProtocolError(f"an item for call {call_id}, which was never made")
+                self._item_came(call_id, body, segments, events)
             else:
                 self._control(kind, call_id, body, events, now)
                 if self.phase == Phase.CLOSED:
                     break
-        return events
 
-    def _answered(
-        self, kind: int, call_id: int, body: bytes, segments: Sequence[Buffer], events: list[Event]
-    ) -> None:
+    def _answered(self, kind: int, call_id: int, body: bytes, segments: Sequence[Buffer], events: list[Event]) -> None:
+        if self._held or self._granted:
+            if call_id in self._held:
+                raise ProtocolError(f"an answer to call {call_id}, which was not sent yet")
+            self._granted.pop(call_id, None)
         token = self._calls.pop(call_id, None)
         if token is not None:
             events.append((kind, token, body, segments))
@@ -167,6 +172,17 @@ class Connection:
             raise ProtocolError(f"an answer to call {call_id}, which was never made")
         if self._held:
             self._send_held()
+
+    def _item_came(self, call_id: int, body: bytes, segments: Sequence[Buffer], events: list[Event]) -> None:
+        left = self._granted.get(call_id, 0) - 1
+        if left < 0 or call_id in self._held:
+            raise ProtocolError(f"an item for call {call_id}, which gave no credit for it")
+        self._granted[call_id] = left
+        token = self._calls.get(call_id)
+        if token is not None:
+            events.append((ITEM, token, body, segments))
+        else:
+            events.append((DROPPED, None, body, segments))
 
     def _control(self, kind: int, call_id: int, body: bytes, events: list[Event], now: float) -> None:
         if kind == CANCEL:
@@ -214,23 +230,20 @@ class Connection:
 
     # --- the handshake -------------------------------------------------------------------------------------
 
-    def _open(self, data: bytes, now: float) -> list[Event]:
-        if len(self._magic) < len(MAGIC):
-            need = len(MAGIC) - len(self._magic)
-            self._magic += data[:need]
-            data = data[need:]
-            if not MAGIC.startswith(self._magic):
-                raise ProtocolError(self._no_magic())
-        # A hello larger than allowed is refused by the reader before anything of it is kept.
-        frames = self._reader.read(data)
-        if not frames:
-            return []
-        kind, _, body, segments = frames[0]
+    def _open(self, data: bytes, events: list[Event]) -> bytes:
+        """Read the peer's part of the handshake; what came behind it."""
+        self._greeting += data
+        if not MAGIC.startswith(self._greeting[: len(MAGIC)]):
+            raise ProtocolError(self._no_magic(self._greeting[: len(MAGIC)]))
+        first = first_frame(self._greeting, len(MAGIC), HELLO_BYTES)
+        if first is None:
+            return b""
+        (kind, _, body, _), behind = first
         expected = Kind.HELLO if self.role == "server" else Kind.WELCOME
         if kind == Kind.REJECT and self.role == "client":
             name, message = refused(body)
             raise BY_NAME.get(name, ProtocolError)(f"the server refused the connection: {message}")
-        if kind != expected or segments:
+        if kind != expected:
             raise ProtocolError(f"the handshake begins with a frame of kind {kind}, not {expected.name}")
         if self.role == "server":
             agreement = agree(self._offer, Offer.from_bytes(body))
@@ -239,28 +252,31 @@ class Connection:
             agreement = welcomed(body, self._offer)
         self.agreement = agreement
         self.phase = Phase.OPEN
+        self._greeting = b""
         self._allowed = agreement.peer.in_flight
-        self._reader.limit = self.limits.message
-        events: list[Event] = [(OPENED, agreement, b"", NO_SEGMENTS)]
-        if len(frames) > 1:
-            events += self._events(frames[1:], now)
-        return events
+        self._peer_message = agreement.peer.message
+        events.append((OPENED, agreement, b"", NO_SEGMENTS))
+        self._send_held()
+        return behind
 
-    def _no_magic(self) -> str:
+    def _no_magic(self, came: bytes) -> str:
         if self.role == "client":
-            return f"the other side does not speak rpcx: it answered {self._magic!r}"
-        return f"the other side does not speak rpcx: it began with {self._magic!r}"
+            return f"the other side does not speak rpcx: it answered {came!r}"
+        return f"the other side does not speak rpcx: it began with {came!r}"
 
     # --- what goes out -------------------------------------------------------------------------------------
 
     def call(self, kind: int, token: object, body: bytes, segments: Sequence[Buffer] = NO_SEGMENTS) -> int:
-        """Send a call (CALL or BATCH); its answer's events carry ``token``. Returns its id.
+        """Send a call (CALL or BATCH); its answer's events carry ``token``, which is not None. Returns its id.
+
+        Before the handshake is done, and over the peer's limit, it waits here; after a goodbye for ever, until
+        `abandon`.
 
         Raises:
             LimitExceeded: too many calls wait unsent, or the message is larger than the peer takes.
         """
         size = len(body)
-        if segments or size > 65536:
+        if segments or size > self._peer_message:
             self._check_size(size, segments)
         call_id = self._next_id
         calls = self._calls
@@ -271,7 +287,7 @@ class Connection:
             if len(self._held) >= HELD_CALLS:
                 text = f"{HELD_CALLS} calls wait for the peer, which lets {self._allowed} run at once"
                 raise LimitExceeded(text)
-            self._held.append((kind, call_id, body, segments))
+            self._held[call_id] = (kind, body, segments)
             calls[call_id] = token
             return call_id
         calls[call_id] = token
@@ -282,7 +298,14 @@ class Connection:
         return call_id
 
     def oneway(self, body: bytes, segments: Sequence[Buffer] = NO_SEGMENTS) -> None:
-        """Send a call that is never answered."""
+        """Send a call that is never answered.
+
+        Raises:
+            LimitExceeded: the message is larger than the peer takes.
+            NotSent: the connection is not open.
+        """
+        if self.phase != Phase.OPEN:
+            raise NotSent("the connection is not open, and a one-way call does not wait for it; connect first")
         self._check_size(len(body), segments)
         self._queue(frame(ONEWAY, 0, body, segments))
 
@@ -290,10 +313,9 @@ class Connection:
         """Give up a call of ours. Returns whether it had been sent; False: the method never began."""
         if self._calls.pop(call_id, None) is None:
             return True
-        for position, held in enumerate(self._held):
-            if held[1] == call_id:
-                del self._held[position]
-                return False
+        if self._held.pop(call_id, None) is not None:
+            self._granted.pop(call_id, None)
+            return False
         self._abandoned.add(call_id)
         if self.phase == Phase.OPEN:
             self._queue(frame(CANCEL, call_id, b""))
@@ -306,10 +328,10 @@ class Connection:
             LimitExceeded: the message is larger than the peer takes; nothing was sent, the call stays open.
         """
         size = len(body)
-        if segments or size > 65536:
+        if segments or size > self._peer_message:
             self._check_size(size, segments)
-        if self._serving.pop(call_id, None) is None or self.phase == Phase.CLOSED:
-            return
+        if self._serving.pop(call_id, None) is None:
+            return  # it ended with the connection
         if segments:
             self._queue(frame(kind, call_id, body, segments))
         else:
@@ -319,7 +341,7 @@ class Connection:
         """Send one stream item; how much credit is left. There must be some (`credit`)."""
         self._check_size(len(body), segments)
         left = self._serving.get(call_id, 0) - 1
-        if left < 0 or self.phase == Phase.CLOSED:
+        if left < 0:
             return 0
         self._serving[call_id] = left
         self._queue(frame(ITEM, call_id, body, segments))
@@ -331,7 +353,10 @@ class Connection:
 
     def grant(self, call_id: int, items: int) -> None:
         """Take ``items`` more from the stream that our call ``call_id`` opened."""
-        if call_id in self._calls and self.phase == Phase.OPEN:
+        if call_id not in self._calls:
+            return
+        self._granted[call_id] = self._granted.get(call_id, 0) + items
+        if self.phase == Phase.OPEN and call_id not in self._held:  # those are told when the call leaves
             self._queue(frame(CREDIT, call_id, items.to_bytes(4, "big")))
 
     def release(self, body: bytes) -> None:
@@ -344,6 +369,7 @@ class Connection:
         if self.phase == Phase.OPEN:
             self._queue(frame(GOODBYE, 0, b""))
             self.phase = Phase.CLOSING
+            self._allowed = 0  # what waits unsent is not sent any more
         elif self.phase == Phase.OPENING:
             self._closed(None)
 
@@ -412,7 +438,10 @@ class Connection:
             if now >= self._pinged + limits.ping_timeout:
                 text = f"the peer did not answer a ping for {limits.ping_timeout:g} s"
                 return self._fail(ConnectionLost(text), tell=False)
-        elif now >= self._heard + self._idle() and self.phase == Phase.OPEN:
+        elif now >= self._heard + self._idle():
+            if self.phase == Phase.CLOSING:  # it does not close after our goodbye: leave it
+                self._closed(None)
+                return [(CLOSED, None, b"", NO_SEGMENTS)]
             self._pinged = now
             self._queue(frame(PING, 0, b""))
         return []
@@ -428,8 +457,9 @@ class Connection:
         return [] if self.phase == Phase.CLOSED else self._fail(error)
 
     def _fail(self, error: RpcxError, *, tell: bool = True) -> list[Event]:
-        if tell and self.role == "server" and self.phase == Phase.OPENING and len(self._magic) == len(MAGIC):
-            if self._magic == MAGIC:  # a stranger who does not speak rpcx gets no answer
+        if self.phase == Phase.OPENING:
+            # A stranger who does not speak rpcx gets no answer.
+            if tell and self.role == "server" and self._greeting.startswith(MAGIC):
                 self._queue([MAGIC + frame(Kind.REJECT, 0, refusal(type(error).__name__, str(error)))[0]])
         elif tell and self.phase == Phase.OPEN:
             self._queue(frame(GOODBYE, 0, refusal(type(error).__name__, str(error))))
@@ -439,14 +469,15 @@ class Connection:
     def _closed(self, error: RpcxError | None) -> None:
         self.phase = Phase.CLOSED
         self.error = error
+        self._allowed = 0
         self._serving.clear()
-        self._held.clear()
         self._abandoned.clear()
 
     def abandon(self) -> list[object]:
         """The tokens of our calls that will get no answer; afterwards there are none."""
         tokens = list(self._calls.values())
         self._calls.clear()
+        self._held.clear()
         return tokens
 
     # --- within --------------------------------------------------------------------------------------------
@@ -456,11 +487,14 @@ class Connection:
 
     def _send_held(self) -> None:
         while self._held and len(self._calls) - len(self._held) + len(self._abandoned) < self._allowed:
-            kind, call_id, body, segments = self._held.popleft()
+            call_id, (kind, body, segments) = self._held.popitem(last=False)
             self._queue(frame(kind, call_id, body, segments))
+            items = self._granted.get(call_id)
+            if items:
+                self._queue(frame(CREDIT, call_id, items.to_bytes(4, "big")))
 
     def _check_size(self, size: int, segments: Sequence[Buffer]) -> None:
-        limit = self.agreement.peer.message if self.agreement is not None else HELLO_BYTES
+        limit = self._peer_message
         total = size + sum(memoryview(segment).nbytes + 4 for segment in segments)
         if total > limit:
             raise LimitExceeded(

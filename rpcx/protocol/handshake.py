@@ -20,6 +20,7 @@ VERSION: Final = 1
 HELLO_BYTES: Final = 8192  # an offer may have (NATS control line 4 KiB; security: pre-authentication frame)
 HANDSHAKE_SECONDS: Final = 10.0  # to shake hands (OpenSSH 120, NATS 2)
 MESSAGE_BYTES: Final = 64 << 20  # one message; numpy users need more than gRPC's 4 MiB
+LEAST_MESSAGE: Final = 1024  # bytes of one message that every end must take
 IN_FLIGHT: Final = 1024  # calls begun and not answered, per connection (HTTP/2 servers: 100)
 WINDOW: Final = 64  # stream items sent ahead of the consumer
 
@@ -38,7 +39,7 @@ class Limits:
     handshake: float = HANDSHAKE_SECONDS
 
     def __post_init__(self) -> None:
-        for name, least in (("message", 1024), ("in_flight", 1), ("window", 1)):
+        for name, least in (("message", LEAST_MESSAGE), ("in_flight", 1), ("window", 1)):
             value = getattr(self, name)
             if not isinstance(value, int) or value < least:
                 raise ValueError(f"Limits({name}={value!r}): an integer of at least {least} is needed")
@@ -75,8 +76,8 @@ class Offer:
         """Read the peer's offer; anything but the expected shape is a `ProtocolError`."""
         data = _object(body)
         version = data.get("version")
-        if version != VERSION:
-            raise ProtocolError(f"the peer speaks version {version!r} of the protocol, this side {VERSION}")
+        if type(version) is not int or version != VERSION:
+            raise ProtocolError(f"the peer speaks version {version!r:.40} of the protocol, this side {VERSION}")
         limits = data.get("limits", {})
         if not isinstance(limits, dict):
             raise ProtocolError("the handshake's limits are not an object")
@@ -85,7 +86,7 @@ class Offer:
             sinks=_texts(data, "sinks"),
             name=_text(data, "name"),
             session=_text(data, "session"),
-            message=_count(limits, "message"),
+            message=_count(limits, "message", LEAST_MESSAGE),
             in_flight=_count(limits, "in_flight"),
             window=_count(limits, "window"),
             capabilities=_texts(data, "capabilities"),
@@ -160,7 +161,7 @@ def refused(body: bytes) -> tuple[str, str]:
 
 def _object(body: bytes) -> dict[str, object]:
     try:
-        data = json.loads(body)
+        data = json.loads(body.decode())  # bytes would be searched for UTF-16 and UTF-32
     except (ValueError, RecursionError) as error:
         raise ProtocolError(f"the handshake is not JSON: {error}") from None
     if not isinstance(data, dict):
@@ -177,15 +178,20 @@ def _text(data: dict[str, object], key: str) -> str:
 
 def _texts(data: dict[str, object], key: str) -> tuple[str, ...]:
     value = data.get(key, [])
-    if not isinstance(value, list) or len(value) > 64 or not all(isinstance(item, str) for item in value):
-        raise ProtocolError(f"the handshake's {key!r} is not a short list of texts")
+    if not isinstance(value, list) or len(value) > 64 or not all(_is_name(item) for item in value):
+        raise ProtocolError(f"the handshake's {key!r} is not a short list of names")
     return tuple(value)
 
 
-def _count(data: dict[str, object], key: str) -> int:
-    value = data.get(key, 1)
-    if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value < 1 << 40:
-        raise ProtocolError(f"the handshake's limit {key!r} is not a positive number")
+def _is_name(item: object) -> bool:
+    # Names get into messages and logs of the other side: no line ends, no control characters.
+    return isinstance(item, str) and 0 < len(item) <= 64 and item.isprintable()
+
+
+def _count(data: dict[str, object], key: str, least: int = 1) -> int:
+    value = data.get(key, least)
+    if not isinstance(value, int) or isinstance(value, bool) or not least <= value < 1 << 40:
+        raise ProtocolError(f"the handshake's limit {key!r} is not a number of at least {least}")
     return value
 
 

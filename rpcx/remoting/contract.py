@@ -73,9 +73,7 @@ class Method:
         "slow_until", "streams", "where",
     )  # fmt: skip
 
-    def __init__(
-        self, name: str, kind: MethodKind, function: Callable[..., Any], marks: Marks, where: str
-    ) -> None:
+    def __init__(self, name: str, kind: MethodKind, function: Callable[..., Any], marks: Marks, where: str) -> None:
         self.name = name  # on the wire
         self.kind = kind
         self.function = function  # unbound
@@ -131,9 +129,7 @@ class Contract:
         self.lease = lease
         self.methods: Mapping[str, Method] = types.MappingProxyType(_table(cls, blocking=blocking))
         self.proxies: dict[str, type] = {}  # proxy classes by flavour, made at first use
-        self._implementations: weakref.WeakKeyDictionary[type, Mapping[str, Method]] = (
-            weakref.WeakKeyDictionary()
-        )
+        self._implementations: weakref.WeakKeyDictionary[type, Mapping[str, Method]] = weakref.WeakKeyDictionary()
 
     @functools.cached_property
     def lineage(self) -> dict[str, "Contract"]:
@@ -164,14 +160,12 @@ class Contract:
         }
 
     def implemented_by(self, cls: type) -> Mapping[str, Method]:
-        """The table with the functions of ``cls``, a subclass: an implementation may be async where the contract is not."""
+        """The table with the functions of ``cls``, a subclass; they may be async where the contract's are not."""
         if cls is self.cls:
             return self.methods
         table = self._implementations.get(cls)
         if table is None:
-            table = types.MappingProxyType(
-                {name: _implemented(method, cls) for name, method in self.methods.items()}
-            )
+            table = types.MappingProxyType({name: _implemented(method, cls) for name, method in self.methods.items()})
             self._implementations[cls] = table
         return table
 
@@ -231,7 +225,7 @@ def build(
     return cls
 
 
-def _pydantic_schema(cls: type, source: Any, handler: Any) -> Any:  # pydantic's signature
+def _pydantic_schema(cls: type, source: Any, handler: Any) -> Any:  # noqa: ARG001  # pydantic's signature
     """How pydantic checks a parameter annotated with a remote class: an instance, or a proxy that fits."""
     from pydantic_core import core_schema
 
@@ -242,7 +236,8 @@ def _pydantic_schema(cls: type, source: Any, handler: Any) -> Any:  # pydantic's
         if cast is not None and contract is not None:
             value = cast(value, contract)
         if not isinstance(value, cls):
-            raise ValueError(f"a remote {cls.__name__} is needed, not {type(value).__name__}")
+            # A ValueError, since that is what pydantic turns into its own.
+            raise ValueError(f"a remote {cls.__name__} is needed, not {type(value).__name__}")  # noqa: TRY004
         return value
 
     return core_schema.no_info_plain_validator_function(check)
@@ -264,9 +259,7 @@ def _table(cls: type, *, blocking: bool) -> dict[str, Method]:
     return table
 
 
-def _methods(
-    name: str, member: object, marks: Marks | None, owner: str, *, blocking: bool
-) -> Iterator[Method]:
+def _methods(name: str, member: object, marks: Marks | None, owner: str, *, blocking: bool) -> Iterator[Method]:
     if name.startswith("_") and not (marks is not None and name == "__call__"):
         if marks is not None:
             raise TypeError(f"{owner}.{name}: a remote method's name begins with a letter")

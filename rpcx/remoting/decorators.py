@@ -1,5 +1,7 @@
-"""The decorators that make a class remote: `@remote`, `@singleton`, `@single_call`, `@client_activated`,
-and those for its methods: `@oneway`, `@method`.
+"""The decorators.
+
+`@remote`, `@singleton`, `@single_call` and `@client_activated` make a class remote; `@oneway` and `@method` say
+more about one of its methods.
 """
 
 from collections.abc import Callable
@@ -17,9 +19,7 @@ T = TypeVar("T", bound=Callable[..., Any])  # a class or a function
 def remote(cls: T, /) -> T: ...
 @overload
 def remote(*, name: str | None = None, blocking: bool = False) -> Callable[[T], T]: ...
-def remote(
-    cls: Any = None, /, *, name: str | None = None, blocking: bool = False
-) -> Any:  # see the overloads
+def remote(cls: Any = None, /, *, name: str | None = None, blocking: bool = False) -> Any:  # see the overloads
     """Instances travel by reference. On a method, the same as `method`.
 
     Args:

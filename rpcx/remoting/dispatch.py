@@ -70,7 +70,7 @@ class IncomingCall:
         self.deadline: float | None = None  # monotonic seconds at which the caller gives up
         self.depth = 0  # how many calls up the chain wait for this one
         self.cancelled = False  # set when the caller gave up or is gone
-        self.task: "asyncio.Task[Any] | None" = None  # while an async method runs
+        self.task: asyncio.Task[Any] | None = None  # while an async method runs
         self.message: Call | None = None  # what message sinks saw; None: there are none
         self.states: Any = None  # what they want to remember
 
@@ -195,7 +195,7 @@ class IncomingStream(IncomingCall):
         self._instance: Any = None  # the entered object
         self._busy = True  # a slice is running or about to; changed under the endpoint's lock
         self._more = False  # credit arrived while one was running
-        self._wake: "tuple[asyncio.AbstractEventLoop, asyncio.Event] | None" = None  # an async one waits here
+        self._wake: tuple[asyncio.AbstractEventLoop, asyncio.Event] | None = None  # an async one waits here
 
     def run(self) -> None:
         """Produce items while there is credit."""

@@ -237,9 +237,7 @@ class Endpoint:
 
     # --- calls out -----------------------------------------------------------------------------------------
 
-    def call(
-        self, ref: Reference, method: Method, args: tuple[object, ...], kwargs: dict[str, object]
-    ) -> Any:
+    def call(self, ref: Reference, method: Method, args: tuple[object, ...], kwargs: dict[str, object]) -> Any:
         """Call and wait for the result."""
         timeout = remaining()
         pending = Pending()
@@ -256,9 +254,7 @@ class Endpoint:
             return used._result(pending, ref, method)
         except ContractMismatch as error:
             contract = _doubted(ref, error)
-            used._judge(
-                ref, contract, used.call(used.host_reference(), DESCRIBE, (ref.uri, contract.name), {})
-            )
+            used._judge(ref, contract, used.call(used.host_reference(), DESCRIBE, (ref.uri, contract.name), {}))
             return used.call(ref, method, args, kwargs)
 
     async def call_async(
@@ -304,9 +300,7 @@ class Endpoint:
             if timer is not None:
                 timer.cancel()
 
-    def future(
-        self, ref: Reference, method: Method, args: tuple[object, ...], kwargs: dict[str, object]
-    ) -> CallFuture:
+    def future(self, ref: Reference, method: Method, args: tuple[object, ...], kwargs: dict[str, object]) -> CallFuture:
         """Call and return at once; the future holds the result."""
         future = CallFuture(self, ref, method, args, kwargs)
         future.endpoint = used = self._send(CALL, future, ref, method, args, kwargs, remaining())
@@ -343,9 +337,7 @@ class Endpoint:
                 value = self._settled(future, kind, body, segments)
             except ContractMismatch as error:
                 contract = _doubted(ref, error)
-                self._judge(
-                    ref, contract, self.call(self.host_reference(), DESCRIBE, (ref.uri, contract.name), {})
-                )
+                self._judge(ref, contract, self.call(self.host_reference(), DESCRIBE, (ref.uri, contract.name), {}))
                 value = self.call(ref, future.method, future.args, future.kwargs)
         except BaseException as raised:  # noqa: BLE001  # whatever it is, it is the future's outcome
             future.settle(None, raised)
@@ -408,9 +400,7 @@ class Endpoint:
         self._raise_deferred(ref)
         self.begin(ref, method, value, done)
 
-    def oneway(
-        self, ref: Reference, method: Method, args: tuple[object, ...], kwargs: dict[str, object]
-    ) -> None:
+    def oneway(self, ref: Reference, method: Method, args: tuple[object, ...], kwargs: dict[str, object]) -> None:
         """Send a call that is not answered."""
         if self.error is not None:
             self._next().oneway(ref, method, args, kwargs)
@@ -444,9 +434,7 @@ class Endpoint:
     def batch(self, calls: list[tuple[Reference, Method, tuple[object, ...], dict[str, object]]]) -> Pending:
         """Send many calls in one frame; the pending's value is the list of their answers."""
         timeout = remaining()
-        envelopes = [
-            self._envelope(ref, method, args, kwargs, timeout) for ref, method, args, kwargs in calls
-        ]
+        envelopes = [self._envelope(ref, method, args, kwargs, timeout) for ref, method, args, kwargs in calls]
         body, segments = self._encode(envelopes, self._own_values)
         pending = Pending()
         self._transmit(BATCH, pending, body, segments)
@@ -467,9 +455,7 @@ class Endpoint:
         await self._arrival(pending, timeout)
         return self._batch_answers(pending, calls[0][0], calls[0][1], timeout)
 
-    def _batch_answers(
-        self, pending: Pending, ref: Reference, method: Method, timeout: float | None
-    ) -> list[Any]:
+    def _batch_answers(self, pending: Pending, ref: Reference, method: Method, timeout: float | None) -> list[Any]:
         if not pending.arrived:
             self.give_up(pending)
             raise self._timed_out(ref, method, timeout)
@@ -517,11 +503,7 @@ class Endpoint:
 
     def _next(self) -> "Endpoint":
         """The connection that took this one's place; made now, if there is a way to."""
-        if (
-            self.successor is None
-            and self.revive is not None
-            and not isinstance(self.error, ForkedConnection)
-        ):
+        if self.successor is None and self.revive is not None and not isinstance(self.error, ForkedConnection):
             self.revive()
         if self.successor is None:
             raise self._unsent_error()
@@ -561,18 +543,17 @@ class Endpoint:
             self._raise_deferred(ref)
         envelope = self._envelope(ref, method, args, kwargs, timeout)
         if self._sinks:
-            envelope = self._through_sinks(envelope, pending)
-            if envelope is None:
+            passed = self._through_sinks(envelope, pending)
+            if passed is None:
                 return None, ()
+            envelope = passed
         try:
             return self._encode(envelope, self._own_values)
         except TypeError as error:
             raise self._cannot_travel(error, ref, method) from None
 
     def _cannot_travel(self, error: TypeError, ref: Reference, method: Method) -> InvalidArguments:
-        return InvalidArguments(
-            f"{method.where}: {error}", uri=ref.uri, method=method.name, peer=str(self.facts)
-        )
+        return InvalidArguments(f"{method.where}: {error}", uri=ref.uri, method=method.name, peer=str(self.facts))
 
     def _envelope(
         self,
@@ -616,9 +597,7 @@ class Endpoint:
         except ValueError as error:
             raise ProtocolError(f"{self.facts}: a message cannot be decoded: {error}") from None
 
-    def item_value(
-        self, body: bytes, segments: Sequence[Buffer], method: Method, *, asynchronous: bool
-    ) -> object:
+    def item_value(self, body: bytes, segments: Sequence[Buffer], method: Method, *, asynchronous: bool) -> object:
         """One item of a stream that we consume."""
         return method.result(self._decode(body, segments, "async" if asynchronous else "sync")[0])
 
@@ -640,9 +619,7 @@ class Endpoint:
 
     # --- answers to our calls ------------------------------------------------------------------------------
 
-    def _result(
-        self, pending: Pending, ref: Reference, method: Method, flavour: Flavour | None = None
-    ) -> Any:
+    def _result(self, pending: Pending, ref: Reference, method: Method, flavour: Flavour | None = None) -> Any:
         if pending.kind != RETURN:
             self._raise_fault(pending, ref, method)
         if pending.states is not None:
@@ -657,9 +634,7 @@ class Endpoint:
         if isinstance(states, Return | Fault):
             reply: Return | Fault = states
         else:
-            reply = self._chain.reply(
-                Return(self._decode(pending.body, pending.segments, flavour)[0]), states
-            )
+            reply = self._chain.reply(Return(self._decode(pending.body, pending.segments, flavour)[0]), states)
         if isinstance(reply, Fault):
             raise reply.error
         return reply.value
@@ -690,9 +665,7 @@ class Endpoint:
         reason, added = difference(contract.describe(), theirs)
         if reason is not None:
             raise mismatch(ref, contract, reason)
-        log.warning(
-            "%s: %s differs there and here, and still fits: %s", ref.uri, contract.name, "; ".join(added)
-        )
+        log.warning("%s: %s differs there and here, and still fits: %s", ref.uri, contract.name, "; ".join(added))
         ref.unchecked = False
 
     def _timed_out(self, ref: Reference, method: Method, timeout: float | None) -> CallTimeout:
@@ -710,9 +683,7 @@ class Endpoint:
 
     # --- calls in ------------------------------------------------------------------------------------------
 
-    def _incoming(
-        self, kind: int, call_id: int, body: bytes, segments: Sequence[Buffer], now: float
-    ) -> Job | None:
+    def _incoming(self, kind: int, call_id: int, body: bytes, segments: Sequence[Buffer], now: float) -> Job | None:
         try:
             envelope = self._decode(body, segments)
             if kind == BATCH:
@@ -733,13 +704,8 @@ class Endpoint:
             target, name, args, timeout, *rest = envelope
             entry = self.table.find(target)
         except (ValueError, TypeError):
-            raise ProtocolError(
-                "a call's envelope is [target, method, args, seconds, kwargs?, meta?]"
-            ) from None
-        if rest and rest[1]:
-            depth = self._check_meta(rest[1], entry)
-        else:
-            depth = 0
+            raise ProtocolError("a call's envelope is [target, method, args, seconds, kwargs?, meta?]") from None
+        depth = self._check_meta(rest[1], entry) if rest and rest[1] else 0
         method = entry.methods.get(name)
         if method is None:
             raise self._no_method(entry, name)
@@ -765,14 +731,10 @@ class Endpoint:
         if name is not None and entry.contract is not None:
             contract = entry.contract.lineage.get(name)
             if contract is None or contract.fingerprint != meta.get("f"):
-                raise ContractMismatch(
-                    f"{entry.uri} is a {entry.contract.name} whose contract differs", uri=entry.uri
-                )
+                raise ContractMismatch(f"{entry.uri} is a {entry.contract.name} whose contract differs", uri=entry.uri)
         depth = meta.get("d", 0)
         if not isinstance(depth, int) or depth > DEEPEST:
-            raise LimitExceeded(
-                f"calls that call back are nested deeper than {DEEPEST}; is this an endless loop?"
-            )
+            raise LimitExceeded(f"calls that call back are nested deeper than {DEEPEST}; is this an endless loop?")
         return depth
 
     def _no_method(self, entry: Entry, name: object) -> ObjectNotFound:
@@ -830,9 +792,7 @@ class Endpoint:
             try:
                 job = self._prepare(envelope, call_id, now, BatchedCall)
                 if job.method.streams:
-                    raise InvalidArguments(
-                        f"{job.uri}.{job.method_name} streams; it cannot be part of a batch"
-                    )
+                    raise InvalidArguments(f"{job.uri}.{job.method_name} streams; it cannot be part of a batch")
                 calls.append(job)
             except RpcxError as error:
                 calls.append(error)

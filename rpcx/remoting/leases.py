@@ -26,7 +26,7 @@ class _Handle:
 
     def __init__(self, proxy: Proxy) -> None:
         self._proxy = proxy  # keeps the reference alive as long as somebody looks at its lease
-        self._ref: Reference = proxy._rpcx_ref  # noqa: SLF001  # proxies keep it there
+        self._ref: Reference = proxy._rpcx_ref  # proxies keep it there
 
     def _call(self, name: str, *args: object) -> Any:  # what the service returns
         endpoint = self._ref.endpoint
@@ -75,7 +75,7 @@ class LeaseHandle(_Handle):
 
     @property
     def state(self) -> str:
-        """ "NULL", "INITIAL", "ACTIVE", "RENEWING" or "EXPIRED"."""
+        """One of "NULL", "INITIAL", "ACTIVE", "RENEWING" or "EXPIRED"."""
         info = self.info()
         return info.state if info is not None else "NULL"
 
@@ -108,7 +108,7 @@ def handle_of(proxy: object) -> LeaseHandle | AsyncLeaseHandle:
     """
     if not isinstance(proxy, Proxy):
         raise TypeError(f"rpcx.lease({proxy!r}): a remote object's proxy is needed")
-    kind = AsyncLeaseHandle if proxy._rpcx_flavour == "async" else LeaseHandle  # noqa: SLF001  # of our proxies
+    kind = AsyncLeaseHandle if proxy._rpcx_flavour == "async" else LeaseHandle  # of our proxies
     return kind(proxy)
 
 

@@ -236,9 +236,7 @@ class ObjectTable:
         contract = contract_of(type(instance))
         if contract is None:
             name = type(instance).__name__
-            raise TypeError(
-                f"{name} is no remote class: decorate it with @rpcx.remote to publish an instance"
-            )
+            raise TypeError(f"{name} is no remote class: decorate it with @rpcx.remote to publish an instance")
         if not isinstance(uri, str) or not uri:
             raise TypeError(f"publish(obj, {uri!r}): the uri is a text that is not empty")
         entry = Published(uri, contract, contract.implemented_by(type(instance)), instance)
@@ -330,7 +328,7 @@ class ObjectTable:
     def _new_entry(self, instance: object) -> Leased | None:
         contract = contract_of(type(instance))
         if isinstance(instance, Proxy):
-            contract, methods = instance._rpcx_contract, forwarding(instance)  # noqa: SLF001  # ours
+            contract, methods = instance._rpcx_contract, forwarding(instance)  # ours
             name, terms = contract.name if contract is not None else "function", None
             if not methods:
                 return None

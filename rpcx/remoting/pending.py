@@ -118,7 +118,7 @@ class CallFuture(Parking, Future[Any]):
         self.endpoint = endpoint  # that carries the call
 
     @property
-    def _condition(self) -> threading.Condition:
+    def _condition(self) -> threading.Condition:  # type: ignore[override]  # an attribute in the base class
         own = self.__dict__
         condition: threading.Condition | None = own.get("condition")
         if condition is None:

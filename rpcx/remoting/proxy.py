@@ -25,6 +25,7 @@ class Proxy:
     """Base of all proxies. Its own names begin with ``_rpcx``, so that a contract may use any other."""
 
     __slots__ = ("__weakref__", "_rpcx_ref")
+    _rpcx_ref: Reference
     _rpcx_contract: Contract | None = None
     _rpcx_flavour: Flavour = "sync"
 
@@ -41,11 +42,7 @@ class Proxy:
 
     def _rpcx_as(self, flavour: Flavour) -> "Proxy":
         """The same object for sync or for async code."""
-        return (
-            self
-            if flavour == self._rpcx_flavour
-            else make_proxy(self._rpcx_ref, flavour, self._rpcx_contract)
-        )
+        return self if flavour == self._rpcx_flavour else make_proxy(self._rpcx_ref, flavour, self._rpcx_contract)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Proxy):
@@ -165,7 +162,7 @@ def _make_class(contract: Contract, flavour: Flavour) -> type[Proxy]:
     if "close" not in namespace:
         namespace["close"] = _close
     # What an annotation calls this object: isinstance() looks here when type() is something else.
-    namespace["__class__"] = property(lambda _, cls=contract.cls: cls)
+    namespace["__class__"] = property(lambda _: contract.cls)
     namespace["_rpcx_contract"] = contract
     base = AsyncProxy if asynchronous else SyncProxy
     return type(f"{contract.name}Proxy", (base,), namespace)
@@ -238,13 +235,10 @@ def forwarding(proxy: Proxy) -> Mapping[str, Method]:
     contract = proxy._rpcx_contract
     if contract is None:
         entry = dynamic_method("__call__")
-        sources = {"__call__": entry} if hasattr(type(proxy), "__call__") else {}
+        sources = {"__call__": entry} if callable(proxy) else {}
     else:
         sources = dict(contract.implemented_by(type(proxy)))
-    return {
-        name: _forwarding(method, asynchronous=isinstance(proxy, AsyncProxy))
-        for name, method in sources.items()
-    }
+    return {name: _forwarding(method, asynchronous=isinstance(proxy, AsyncProxy)) for name, method in sources.items()}
 
 
 def _forwarding(method: Method, *, asynchronous: bool) -> Method:
@@ -273,9 +267,7 @@ def target_of(function: Any) -> tuple[Reference, Method]:
     if method is None and isinstance(function, Proxy):  # a remote function
         proxy, method = function, getattr(type(function).__call__, ENTRY, None)
     if not isinstance(proxy, Proxy) or not isinstance(method, Method):
-        raise TypeError(
-            f"{function!r} is no method of a remote object: pass proxy.method, without calling it"
-        )
+        raise TypeError(f"{function!r} is no method of a remote object: pass proxy.method, without calling it")
     return proxy._rpcx_ref, method
 
 

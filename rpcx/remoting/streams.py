@@ -39,9 +39,7 @@ class IncomingItems(Parking):
         self._fault: tuple[bytes, Sequence[Buffer]] | None = None  # the same, not decoded yet
         self._half = max(1, window // 2)
         self._consumed = 0  # since the last grant
-        self.waiter: "tuple[asyncio.AbstractEventLoop, asyncio.Future[None]] | None" = (
-            None  # an async consumer
-        )
+        self.waiter: tuple[asyncio.AbstractEventLoop, asyncio.Future[None]] | None = None  # an async consumer
 
     # --- by the reading thread -----------------------------------------------------------------------------
 

@@ -69,9 +69,7 @@ class Arguments:
             if all(hints[p.name] in PLAIN for p in positional):
                 self._plain = tuple(hints[p.name] for p in positional)
 
-    def _bind(
-        self, args: Sequence[object], kwargs: dict[str, object]
-    ) -> tuple[Sequence[object], dict[str, object]]:
+    def _bind(self, args: Sequence[object], kwargs: dict[str, object]) -> tuple[Sequence[object], dict[str, object]]:
         try:
             bound = self.signature.bind(*args, **kwargs)
         except TypeError as error:
@@ -103,9 +101,7 @@ NO_KEYWORDS: Final[dict[str, object]] = {}
 class Result:
     """Checks what a method returned, or each item it streams, against its annotation."""
 
-    def __init__(
-        self, function: Callable[..., object], where: str, names: Mapping[str, type], *, stream: bool
-    ) -> None:
+    def __init__(self, function: Callable[..., object], where: str, names: Mapping[str, type], *, stream: bool) -> None:
         self._function = function
         self._where = where
         self._names = names
@@ -125,9 +121,7 @@ class Result:
             return self._check(value)
         except ValueError as error:
             kind = "item" if self._stream else "result"
-            raise InvalidArguments(
-                f"{self._where}: its {kind} is not as declared: {_reason(error)}"
-            ) from None
+            raise InvalidArguments(f"{self._where}: its {kind} is not as declared: {_reason(error)}") from None
 
     def _build(self) -> None:
         annotation = getattr(self._function, "__annotations__", {}).get("return", inspect.Parameter.empty)
@@ -140,9 +134,7 @@ class Result:
         self._built = True
 
 
-def resolve(
-    annotation: Any, function: Callable[..., object], names: Mapping[str, type]
-) -> Any:  # any annotation
+def resolve(annotation: Any, function: Callable[..., object], names: Mapping[str, type]) -> Any:  # any annotation
     """What ``annotation`` means where ``function`` was written; Any (and a log line) if that is unknown."""
     if annotation in ANYTHING:
         return Any
@@ -177,7 +169,7 @@ def validator(hint: Any) -> Validator | None:  # any annotation
 
 
 def _reason(error: ValueError) -> str:
-    """pydantic's first complaint, in one line."""
+    """Pydantic's first complaint, in one line."""
     complaints = getattr(error, "errors", None)
     if complaints is None:
         return str(error)

@@ -6,10 +6,13 @@ Nothing outside `Exception` travels: a server cannot make a client exit.
 """
 
 import builtins
+import logging
 import traceback
 from typing import Any, Final, Literal, TypeVar
 
 from rpcx.errors import BY_NAME, RemoteError, RpcxError
+
+log = logging.getLogger("rpcx")
 
 MESSAGE: Final = 4_096  # characters of a message that travel
 TRACEBACK: Final = 16_384  # characters of a traceback, its end
@@ -49,9 +52,7 @@ def encode_fault(error: Exception, *, detail: Literal["full", "type"] = "full") 
     text = None
     if detail == "full" and error.__traceback__ is not None:
         text = "".join(traceback.format_exception(error))[-TRACEBACK:]
-    notes = (
-        [str(note)[:MESSAGE] for note in getattr(error, "__notes__", ())][:NOTES] if detail == "full" else []
-    )
+    notes = [str(note)[:MESSAGE] for note in getattr(error, "__notes__", ())][:NOTES] if detail == "full" else []
     args = [arg if type(arg) in BY_VALUE else str(arg)[:MESSAGE] for arg in error.args[:16]]
     return [name, str(error)[:MESSAGE], args, facts, text, notes]
 
@@ -81,8 +82,8 @@ def _made(name: str, message: str, args: list[Any], facts: dict[Any, Any]) -> Ex
             error.args = tuple(args)
             if name in BUILTINS and issubclass(kind, OSError | UnicodeError | SyntaxError):
                 error.__init__(*args)  # type: ignore[misc]  # these keep their arguments in fields of C code
-        except Exception:  # noqa: BLE001  # arguments that do not fit it: it stays a RemoteError
-            pass
+        except Exception as unfit:  # noqa: BLE001  # arguments that do not fit it: it stays a RemoteError
+            log.debug("a remote %s cannot be made here: %s", name, unfit)
         else:
             return error
     return RemoteError(message, type_name=name)
@@ -95,7 +96,5 @@ def _own(kind: type[RpcxError], message: str, facts: dict[Any, Any]) -> RpcxErro
         del known["executed"]
     if kind is RemoteError:
         type_name = facts.get("type_name")
-        return RemoteError(
-            message, type_name=type_name if isinstance(type_name, str) else "Exception", **known
-        )
+        return RemoteError(message, type_name=type_name if isinstance(type_name, str) else "Exception", **known)
     return kind(message, **known)  # type: ignore[arg-type]  # executed was checked above

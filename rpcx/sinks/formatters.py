@@ -13,7 +13,7 @@ import re
 from collections.abc import Sequence
 from typing import Any, Final
 
-import msgpack
+import msgpack  # type: ignore[import-untyped]  # it ships no types
 
 from rpcx.abc import Buffer
 from rpcx.errors import LimitExceeded, RpcxError
@@ -34,17 +34,13 @@ from rpcx.sinks.values import (
     too_deep,
 )
 
-MAX_CONTAINERS: Final = (
-    100_000  # lists and maps in one message; each costs 56 to 64 bytes for one on the wire
-)
+MAX_CONTAINERS: Final = 100_000  # lists and maps in one message; each costs 56 to 64 bytes for one on the wire
 COUNTED_BODY: Final = 16_384  # bytes of body from which containers are counted
 SEGMENT_SIZE: Final = 8_192  # bytes from which a buffer travels as a segment
 SURROGATES: Final = "surrogatepass"  # so that any str survives, file names from odd file systems too
 
 SHORT_BODY: Final = 512  # bytes up to which a look for extension types is cheaper than being ready for them
-EXTENSION: Final = re.compile(
-    rb"[\xc7-\xc9\xd4-\xd8]"
-)  # their first bytes; in a text or number they cost time only
+EXTENSION: Final = re.compile(rb"[\xc7-\xc9\xd4-\xd8]")  # their first bytes; in a text or number they cost time only
 
 BUFFERS: Final = frozenset({bytes, bytearray, memoryview})
 
@@ -164,14 +160,12 @@ class _Encoding:
     def _segment(self, value: Any) -> Any:  # a buffer; an ExtType
         kind = type(value)
         view = memoryview(value)
-        self._segments.append(
-            value if kind is bytes else view.cast("B") if view.c_contiguous else view.tobytes()
-        )
+        self._segments.append(value if kind is bytes else view.cast("B") if view.c_contiguous else view.tobytes())
         code = 0 if kind is bytes else BY_CODE_OF[kind]
         return msgpack.ExtType(SEGMENT_CODE, self._pack([len(self._segments) - 1, code]))
 
 
-BY_CODE_OF: Final = {bytearray: 7, memoryview: 8}  # the tags of the table
+BY_CODE_OF: Final[dict[Any, int]] = {bytearray: 7, memoryview: 8}  # the tags of the table
 
 
 class _Decoding:
@@ -253,12 +247,12 @@ class JsonFormatter:
         """Text in UTF-8; no segments."""
         try:
             plain = values.plain(value)
-            text = json.dumps(plain, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-            return text.encode(), ()
-        except UnicodeEncodeError:  # lone surrogates
-            return json.dumps(plain, allow_nan=False, separators=(",", ":")).encode(), ()
         except RecursionError:
             raise too_deep() from None
+        try:
+            return json.dumps(plain, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode(), ()
+        except UnicodeEncodeError:  # lone surrogates
+            return json.dumps(plain, allow_nan=False, separators=(",", ":")).encode(), ()
 
     def decode(self, body: bytes, segments: Sequence[Buffer], values: Values) -> object:
         """The envelope. Raises ValueError on bytes that are none."""

@@ -90,6 +90,10 @@ def _lift_datetime(fields: Any) -> datetime.datetime:
     return value.replace(tzinfo=zoneinfo.ZoneInfo(key))
 
 
+def _lower_delta(value: datetime.timedelta) -> object:
+    return [value.days, value.seconds, value.microseconds]
+
+
 def _lift_time(fields: Any) -> datetime.time:
     text, fold = fields
     return datetime.time.fromisoformat(text).replace(fold=fold)
@@ -116,13 +120,11 @@ def _lower_array(value: Any) -> object:  # a numpy array
     import numpy as np
 
     if value.dtype.hasobject:
-        raise CannotTravel(
-            "a numpy array of dtype object is refused, since it could carry code; give it a plain dtype"
-        )
-    order = "F" if value.flags.f_contiguous and not value.flags.c_contiguous else "C"
+        raise CannotTravel("a numpy array of dtype object is refused, since it could carry code; give it a plain dtype")
+    order: Any = "F" if value.flags.f_contiguous and not value.flags.c_contiguous else "C"
     plain = np.asarray(value, order=order)
     flat = plain.reshape(-1, order=order) if plain.ndim else plain.reshape(1)
-    data = memoryview(flat.view(np.uint8)) if plain.dtype.itemsize and plain.size else b""
+    data: Any = flat.view(np.uint8).data if plain.dtype.itemsize and plain.size else b""
     return [np.lib.format.dtype_to_descr(value.dtype), list(value.shape), order, data]
 
 
@@ -143,10 +145,7 @@ def _lift_array(fields: Any) -> object:
 def _description(plain: Any) -> Any:  # plain data
     """A dtype's description with the tuples that numpy wants for structures."""
     if isinstance(plain, list):
-        return [
-            tuple(_field(part) for part in entry) if isinstance(entry, list | tuple) else entry
-            for entry in plain
-        ]
+        return [tuple(_field(part) for part in entry) if isinstance(entry, list | tuple) else entry for entry in plain]
     return tuple(_description(part) for part in plain) if isinstance(plain, tuple) else plain
 
 
@@ -200,7 +199,7 @@ TABLE: Final[dict[type, Tag]] = {
     datetime.datetime: Tag("datetime", 10, _lower_datetime, _lift_datetime),
     datetime.date: Tag("date", 11, datetime.date.isoformat, datetime.date.fromisoformat),
     datetime.time: Tag("time", 12, lambda v: [v.isoformat(), v.fold], _lift_time),
-    datetime.timedelta: Tag("timedelta", 13, lambda v: [v.days, v.seconds, v.microseconds], lambda d: datetime.timedelta(*d)),
+    datetime.timedelta: Tag("timedelta", 13, _lower_delta, lambda data: datetime.timedelta(*data)),
     decimal.Decimal: Tag("decimal", 14, str, lambda text: decimal.Decimal(_text(text))),
     uuid.UUID: Tag("uuid", 15, lambda v: v.bytes, lambda data: uuid.UUID(bytes=_bytes(data))),
     pathlib.PurePath: Tag("path", 16, _lower_path, _lift_path),
@@ -215,9 +214,7 @@ REF_CODE: Final = 1
 SEGMENT_CODE: Final = 2
 
 BY_CODE: Final[dict[int, Tag]] = {tag.code: tag for tag in (*TABLE.values(), ARRAY, NUMBER)}
-BY_NAME: Final[dict[str, Tag]] = {
-    tag.name: tag for tag in (*TABLE.values(), ARRAY, NUMBER, BYTES, FLOAT, DICT)
-}
+BY_NAME: Final[dict[str, Tag]] = {tag.name: tag for tag in (*TABLE.values(), ARRAY, NUMBER, BYTES, FLOAT, DICT)}
 
 
 def _text(value: Any) -> str:  # plain data
@@ -238,15 +235,16 @@ def tag_of(value: object) -> Tag | None:
             return ARRAY
         if isinstance(value, numpy.generic):
             return NUMBER
-    if isinstance(value, pathlib.PurePath):
-        return TABLE[pathlib.PurePath]
-    return None
+    return next((TABLE[base] for base in KINDS if isinstance(value, base)), None)
 
 
-BASES: Final[tuple[type, ...]] = (
-    bool, int, float, str, bytes, list, tuple, dict, set, frozenset, bytearray, complex,
-    datetime.datetime, datetime.date, datetime.time, datetime.timedelta, decimal.Decimal, uuid.UUID,
+#: Classes whose subclasses travel as they do: their tags need nothing but what the class promises.
+KINDS: Final[tuple[type, ...]] = (
+    pathlib.PurePath, datetime.datetime, datetime.date, datetime.time, datetime.timedelta, decimal.Decimal, uuid.UUID,
 )  # fmt: skip
+
+
+BASES: Final[tuple[Any, ...]] = (int, float, str, bytes, list, tuple, dict, set, frozenset, bytearray, complex)
 
 
 def as_data(value: Any) -> Any:  # any object; plainer data
@@ -291,7 +289,7 @@ def lift(tag: Tag, data: object) -> object:
         return tag.lift(data)
     except (RpcxError, ValueError):
         raise
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001  # whatever hostile data provoke, they are none of the tag's
         raise ValueError(f"a {tag.name} of unusable data: {error}") from None
 
 
@@ -317,9 +315,7 @@ class Values:
         if kind is list:
             return [self._step(index, item, depth) for index, item in enumerate(value)]
         if kind is dict:
-            if all(type(key) is str for key in value) and not (
-                len(value) == 1 and next(iter(value)).startswith("$")
-            ):
+            if all(type(key) is str for key in value) and not (len(value) == 1 and next(iter(value)).startswith("$")):
                 return {key: self._step(key, item, depth) for key, item in value.items()}
             pairs = DICT.lower(value)
             return {"$dict": self._plain(pairs, depth)}
