@@ -124,7 +124,7 @@ class Realm:
         spawn: Callable[[Job], None],
         rearm: Callable[[], None],
     ) -> None:
-        self.flavour = flavour
+        self.flavour: Flavour = flavour
         self.table = ObjectTable(LeaseManager(grace=grace), time.monotonic, self._dispose, rearm)
         self.facts: dict[str, object] = {"name": _program(), "pid": os.getpid()}
         self.table.publish(HostService(self.table, self.facts), HOST_URI)

@@ -123,8 +123,9 @@ def credentials(sock: socket.socket) -> tuple[int | None, int | None, int | None
     if hasattr(socket, "SO_PEERCRED"):
         pid, uid, gid = struct.unpack("3i", sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
         return pid, uid, gid
-    if hasattr(socket, "LOCAL_PEERCRED"):  # macOS: struct xucred, version, uid, number of groups, groups
-        data = sock.getsockopt(0, socket.LOCAL_PEERCRED, 76)
+    local: int | None = getattr(socket, "LOCAL_PEERCRED", None)
+    if local is not None:  # macOS: struct xucred, version, uid, number of groups, groups
+        data = sock.getsockopt(0, local, 76)
         _, uid, _, gid = struct.unpack_from("IIhxxI", data)
         return None, uid, gid
     return None, None, None

@@ -51,10 +51,10 @@ class AioLink(asyncio.Protocol):
         self._run(self.session.eof(self._loop.time()))
         return False
 
-    def connection_lost(self, error: Exception | None) -> None:
+    def connection_lost(self, exc: Exception | None) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        reason = f"the connection broke: {error}" if error is not None else "it was closed"
+        reason = f"the connection broke: {exc}" if exc is not None else "it was closed"
         self.session.lost(ConnectionLost(reason))
         self._stream.close()
         self.gone.set()

@@ -12,7 +12,7 @@ slow consumer. One-way calls of a connection run one after the other, in order.
 import inspect
 import logging
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from typing import TYPE_CHECKING, Any, Final
 
 from rpcx.abc import PeerFacts
@@ -279,9 +279,10 @@ class IncomingStream(IncomingCall):
         return True
 
     def _finish(self, error: BaseException) -> None:
-        if isinstance(self._items, Iterator) and hasattr(self._items, "close"):
+        close = getattr(self._items, "close", None)  # of a generator; other iterators may have none
+        if close is not None:
             try:
-                self._items.close()
+                close()
             except Exception:
                 log.exception("%s: closing its generator failed", self.method.where)
         self._over(error)

@@ -120,10 +120,9 @@ class CallFuture(Parking, Future[Any]):
     @property
     def _condition(self) -> threading.Condition:  # type: ignore[override]  # an attribute in the base class
         own = self.__dict__
-        condition: threading.Condition | None = own.get("condition")
-        if condition is None:
-            condition = own.setdefault("condition", threading.Condition())
-        return condition
+        if "condition" not in own:
+            own.setdefault("condition", threading.Condition())
+        return own["condition"]  # type: ignore[no-any-return]  # set above, by whichever thread was first
 
     # --- by the reading thread -----------------------------------------------------------------------------
 

@@ -135,7 +135,8 @@ def function_class(flavour: Flavour) -> type[Proxy]:
     """The class of proxies for functions."""
     base = SyncProxy if flavour == "sync" else AsyncProxy
     call = _caller(dynamic_method("__call__"), asynchronous=flavour == "async")
-    return type("RemoteFunction", (base,), {"__slots__": (), "__call__": call})
+    made: Any = type("RemoteFunction", (base,), {"__slots__": (), "__call__": call})
+    return made  # type: ignore[no-any-return]  # a subclass of base
 
 
 @functools.lru_cache(maxsize=1024)
@@ -165,7 +166,8 @@ def _make_class(contract: Contract, flavour: Flavour) -> type[Proxy]:
     namespace["__class__"] = property(lambda _: contract.cls)
     namespace["_rpcx_contract"] = contract
     base = AsyncProxy if asynchronous else SyncProxy
-    return type(f"{contract.name}Proxy", (base,), namespace)
+    made: Any = type(f"{contract.name}Proxy", (base,), namespace)
+    return made  # type: ignore[no-any-return]  # a subclass of base
 
 
 def _close(self: Proxy) -> None:

@@ -120,8 +120,8 @@ class _Encoding:
             raise too_deep() from None
 
     def _pack(self, lowered: object) -> bytes:
-        packed: bytes = msgpack.packb(lowered, unicode_errors=SURROGATES)
-        return packed
+        packed: Any = msgpack.packb(lowered, unicode_errors=SURROGATES)
+        return packed  # type: ignore[no-any-return]  # bytes, as long as autoreset is on
 
     def _lower(self, value: Any, depth: int) -> Any:  # any value; what msgpack packs
         kind = type(value)
