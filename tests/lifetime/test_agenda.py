@@ -110,11 +110,23 @@ def test_making_and_dropping_leaves_no_more_than_what_lives_and_as_much_again():
     assert sorted(names(agenda, 1e9)) == sorted(each.object_id for each in kept)
 
 
-@given(
-    st.lists(
-        st.tuples(st.integers(0, 5), st.sampled_from(["at", "soon", "forget", "take"]), st.integers(0, 9))
-    )
-)
+def test_what_stays_after_a_clean_up_still_comes_in_order():
+    agenda = Agenda()
+    times = [float(37 * number % 101) for number in range(100)]
+    several = [lease(str(when)) for when in range(3 * STALE)]
+    for number, each in enumerate(several):
+        agenda.at(each, float(number % 997) if number % 30 else times[number // 30])
+    for number, each in enumerate(several):
+        if number % 30:
+            agenda.forget(each)
+    assert agenda.stats()["entries"] < 3 * STALE
+    came = []
+    while (due := agenda.due()) is not None:
+        came += [due] * len(names(agenda, due))
+    assert came == sorted(times)
+
+
+@given(st.lists(st.tuples(st.integers(0, 5), st.sampled_from(["at", "soon", "forget", "take"]), st.integers(0, 9))))
 def test_every_lease_comes_at_the_earliest_time_planned(steps):
     agenda, leases, plans, now = Agenda(), [lease(str(number)) for number in range(6)], {}, 0.0
     wanted = set()

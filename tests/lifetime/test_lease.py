@@ -87,9 +87,7 @@ def test_states_have_the_numbers_of_dotnet():
 
 def test_every_state_leads_to_the_end_and_none_out_of_it():
     assert set(NEXT) == set(LeaseState)
-    assert all(
-        LeaseState.EXPIRED in after for state, after in NEXT.items() if state is not LeaseState.EXPIRED
-    )
+    assert all(LeaseState.EXPIRED in after for state, after in NEXT.items() if state is not LeaseState.EXPIRED)
     assert not NEXT[LeaseState.EXPIRED]
 
 
@@ -222,9 +220,7 @@ def shown(terms=Lease(300), state=None, *, now=0.0, pins=0, sponsors=(), holders
 
 def test_repr_tells_the_state():
     active, renewing = LeaseState.ACTIVE, LeaseState.RENEWING
-    assert (
-        shown(state=active, now=259.0, pins=2) == "<Lease acct/7f3a ACTIVE, 41.0 s left, pinned by 2 calls>"
-    )
+    assert shown(state=active, now=259.0, pins=2) == "<Lease acct/7f3a ACTIVE, 41.0 s left, pinned by 2 calls>"
     assert shown(pins=1) == "<Lease acct/7f3a INITIAL, 300.0 s left, pinned by 1 call>"
     assert shown(state=renewing, now=302.5, sponsors=("ann", "bob")) == (
         "<Lease acct/7f3a RENEWING, over for 2.5 s, 2 sponsors>"

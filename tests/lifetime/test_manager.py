@@ -150,6 +150,8 @@ def test_leaving_says_when_due_moved_earlier(manager):
     assert manager.due() is None
     assert manager.leave(lease, 150.0)
     assert manager.due() == 170.0
+    manager.enter(lease, 151.0)
+    assert not manager.leave(lease, 151.0)
 
 
 def test_without_renew_on_call_calls_pin_and_do_not_renew(manager):
@@ -666,9 +668,7 @@ def test_what_the_host_removes_takes_no_more_calls(manager):
     manager.remove("bank/1", "the host withdrew it", 5.0)
     assert not manager.enter(lease, 5.0)
     assert manager.get("bank/1") is None
-    assert str(manager.why_gone("bank/1", 6.0)) == (
-        "bank/1 ended 1.0 s ago: the host withdrew it; create a new object"
-    )
+    assert str(manager.why_gone("bank/1", 6.0)) == ("bank/1 ended 1.0 s ago: the host withdrew it; create a new object")
     assert manager.due() == 5.0
     assert manager.tick(6.0) == [Ended("bank/1", "the host withdrew it", 5.0)]
     assert manager.tick(200.0) == []

@@ -209,9 +209,7 @@ class Leases(RuleBasedStateMachine):
         if thing.ended is None:
             thing.calls += 1
             thing.hand_out()
-            thing.renew(
-                self.now + thing.terms.renew_on_call if thing.terms and thing.terms.renew_on_call else 0
-            )
+            thing.renew(self.now + thing.terms.renew_on_call if thing.terms and thing.terms.renew_on_call else 0)
 
     @precondition(lambda self: any(thing.calls for thing in self.things))
     @rule(pick=PICK)
