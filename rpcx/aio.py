@@ -176,6 +176,6 @@ async def _send(recorder: Batch) -> None:
     calls, futures = recorder.calls, recorder.futures
     if not calls:
         return
-    endpoint = calls[0][0].endpoint
+    endpoint: Any = calls[0][0].endpoint  # an Endpoint, which also sends batches
     answers = await endpoint.batch_async(calls)
     settle_batch(endpoint, calls, futures, answers)

@@ -296,7 +296,8 @@ def future(fn: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> "Future[R]"
         TypeError: ``fn`` is no method of a proxy.
     """
     reference, method = target_of(fn)
-    return reference.endpoint.future(reference, method, args, kwargs)
+    made: Future[R] = reference.endpoint.future(reference, method, args, kwargs)
+    return made
 
 
 class Batch:
@@ -326,7 +327,8 @@ class Batch:
         """Send what was recorded in one frame, and wait for the answers."""
         if not self.calls:
             return
-        reference, endpoint = self._reference, self._reference.endpoint
+        reference = self._reference
+        endpoint: Any = reference.endpoint  # an Endpoint, which also sends batches
         try:
             pending = endpoint.batch(self.calls)
             answers = endpoint.wait_batch(pending, reference, self.calls[0][1])

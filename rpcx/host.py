@@ -174,6 +174,8 @@ class Realm:
 
     def _ended(self, endpoint: Endpoint, error: Exception | None) -> None:
         self.endpoints.discard(endpoint)
+        if any(other.holder == endpoint.holder for other in list(self.endpoints)):
+            return  # the client is back already, over a connection made before this one was noticed dead
         self._lost[endpoint.holder] = endpoint
         now = time.monotonic()
         with self.table.lock:

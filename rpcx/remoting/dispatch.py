@@ -12,8 +12,8 @@ slow consumer. One-way calls of a connection run one after the other, in order.
 import inspect
 import logging
 import time
-from collections.abc import AsyncIterator, Callable
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import AsyncIterator, Callable, Hashable
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from rpcx.abc import PeerFacts
 from rpcx.context import serving
@@ -22,14 +22,32 @@ from rpcx.messages import Call
 from rpcx.remoting.contract import SLOW_SECONDS, Method
 from rpcx.remoting.objects import Entry
 
-if TYPE_CHECKING:  # the endpoint makes the jobs; they answer through it
+if TYPE_CHECKING:
     import asyncio  # at run time only where something is awaited: importing it takes 46 ms
-
-    from rpcx.remoting.endpoint import Endpoint
 
 log = logging.getLogger("rpcx")
 
 DONE: Final = object()  # a generator has ended
+
+
+class Answerer(Protocol):
+    """The end of a connection that a call came by, and is answered through."""
+
+    oneway_failures: int
+
+    @property
+    def facts(self) -> PeerFacts: ...
+    @property
+    def holder(self) -> Hashable: ...
+    def answer(self, call: "IncomingCall", value: object, /) -> None: ...
+    def answer_fault(self, call: "IncomingCall", error: BaseException, /) -> None: ...
+    def fault(self, error: BaseException, /) -> list[object]: ...
+    def oneway_done(self) -> None: ...
+    def credit(self, call_id: int, /) -> int: ...
+    def send_item(self, call: "IncomingStream", item: object, /) -> None: ...
+    def end_stream(self, call: "IncomingStream", /) -> None: ...
+    def resume_stream(self, call: "IncomingStream", /) -> None: ...
+    def rest_stream(self, call: "IncomingStream", /) -> bool: ...
 
 
 class Errand:
@@ -59,7 +77,7 @@ class IncomingCall:
         "message", "method", "states", "task",
     )  # fmt: skip
 
-    def __init__(self, endpoint: "Endpoint", call_id: int, entry: Entry, method: Method) -> None:
+    def __init__(self, endpoint: Answerer, call_id: int, entry: Entry, method: Method) -> None:
         self.endpoint = endpoint
         self.call_id = call_id
         self.entry = entry
@@ -189,7 +207,7 @@ class IncomingStream(IncomingCall):
 
     __slots__ = ("_busy", "_instance", "_items", "_more", "_wake")
 
-    def __init__(self, endpoint: "Endpoint", call_id: int, entry: Entry, method: Method) -> None:
+    def __init__(self, endpoint: Answerer, call_id: int, entry: Entry, method: Method) -> None:
         super().__init__(endpoint, call_id, entry, method)
         self._items: Any = None  # the generator, once the method was called
         self._instance: Any = None  # the entered object
@@ -310,7 +328,7 @@ class IncomingBatch(IncomingCall):
 
     __slots__ = ("_answers", "calls")
 
-    def __init__(self, endpoint: "Endpoint", call_id: int, calls: "list[IncomingCall | RpcxError]") -> None:
+    def __init__(self, endpoint: Answerer, call_id: int, calls: "list[IncomingCall | RpcxError]") -> None:
         first = next(call for call in calls if isinstance(call, IncomingCall))
         super().__init__(endpoint, call_id, first.entry, first.method)
         self.calls = calls  # an error stands for a call that could not be begun
@@ -355,7 +373,7 @@ class BatchedCall(IncomingCall):
 
     __slots__ = ("batch",)
 
-    def __init__(self, endpoint: "Endpoint", call_id: int, entry: Entry, method: Method) -> None:
+    def __init__(self, endpoint: Answerer, call_id: int, entry: Entry, method: Method) -> None:
         super().__init__(endpoint, call_id, entry, method)
         self.batch: IncomingBatch | None = None  # set once all its calls are known
 

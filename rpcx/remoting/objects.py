@@ -21,7 +21,7 @@ from collections.abc import Callable, Hashable, Iterator, Mapping
 from typing import Any, Final
 
 from rpcx.abc import Clock
-from rpcx.errors import InvalidArguments, ObjectNotFound
+from rpcx.errors import InvalidArguments, LimitExceeded, ObjectNotFound
 from rpcx.lifetime.lease import LiveLease
 from rpcx.lifetime.manager import Ended, LeaseManager
 from rpcx.remoting.contract import Contract, Marks, Method, MethodKind, Mode, contract_of
@@ -187,7 +187,7 @@ class ObjectTable:
         self.clock = clock
         self.lock = threading.Lock()  # around the manager and around changes of the tables below
         self._dispose = dispose  # ends an object's life: calls its close in a thread of its own
-        self._rearm = rearm  # `due` moved earlier
+        self.rearm = rearm  # `due` moved earlier
         self._entries: dict[str, Entry] = {}
         self._by_object: dict[object, Entry] = {}  # identity → its entry, so that an object has one id
         self._activated: dict[str, tuple[type, Contract, Method]] = {}  # by contract name
@@ -294,7 +294,7 @@ class ObjectTable:
         with self.lock:
             due = self.manager.leave(lease, self.clock())
         if due:
-            self._rearm()
+            self.rearm()
 
     def activate(self, name: str, args: list[object], kwargs: dict[str, object]) -> object:
         """Make a client-activated object."""
@@ -322,8 +322,19 @@ class ObjectTable:
             elif isinstance(entry, Leased):
                 self.manager.reactivate(entry.uri, self.clock())
             if isinstance(entry, Leased):
-                self.manager.hold(entry.uri, holder, self.clock())
+                self._hold(entry, holder)
+        self.rearm()
         return entry
+
+    def _hold(self, entry: Leased, holder: Hashable) -> None:
+        """Called under the lock."""
+        try:
+            self.manager.hold(entry.uri, holder, self.clock())
+        except LimitExceeded:
+            if not entry.lease.holders:  # it was made for this holder, who may not have it
+                self.manager.remove(entry.uri, "its holder had too many objects", self.clock())
+                self._drop(entry)
+            raise
 
     def _new_entry(self, instance: object) -> Leased | None:
         contract = contract_of(type(instance))
@@ -354,7 +365,7 @@ class ObjectTable:
             lease = self.manager.add(f"{entry.uri}#{number}", entry.contract.lease, now)
             self.manager.enter(lease, now)
             self._singletons[lease.object_id] = (entry, instance)
-        self._rearm()
+        self.rearm()
         return lease
 
     def release(self, released: list[tuple[str, int]], holder: Hashable) -> None:
@@ -364,7 +375,7 @@ class ObjectTable:
             for uri, count in released:
                 if isinstance(self._entries.get(uri), Leased):
                     self.manager.release(uri, holder, count, now)
-        self._rearm()
+        self.rearm()
 
     def home(self, uri: str) -> object:
         """One of our own references came back: the object itself."""
@@ -388,26 +399,31 @@ class ObjectTable:
         """End what has ended; the rest of the manager's actions is returned (sponsors to ask)."""
         with self.lock:
             actions = self.manager.tick(now)
-        for action in actions:
-            if isinstance(action, Ended):
-                self._end(action.object_id)
+            ended = [self._take_out(action.object_id) for action in actions if isinstance(action, Ended)]
+        for entry, instance in ended:
+            if isinstance(entry, Singleton):
+                entry.forget(instance)
+                self._dispose(instance)
+            elif isinstance(entry, Leased) and entry.owned:
+                self._dispose(instance)
         return [action for action in actions if not isinstance(action, Ended)]
 
-    def _end(self, object_id: str) -> None:
-        """Take an ended object out of the tables and dispose it, if it was the clients'."""
-        with self.lock:
-            entry = self._entries.get(object_id)
-            singleton = self._singletons.pop(object_id, None)
-            if isinstance(entry, Leased):
-                del self._entries[object_id]
-                self._by_object.pop(identity(entry.instance), None)
-            elif singleton is not None:
-                self._by_object.pop(identity(singleton[1]), None)
-        if singleton is not None:
-            singleton[0].forget(singleton[1])
-            self._dispose(singleton[1])
-        elif isinstance(entry, Leased) and entry.owned:
-            self._dispose(entry.instance)
+    def _take_out(self, object_id: str) -> tuple[Entry | None, object]:
+        """Take an ended object out of the tables. Called under the lock."""
+        if object_id in self._singletons:
+            singleton, instance = self._singletons.pop(object_id)
+            self._by_object.pop(identity(instance), None)
+            return singleton, instance
+        entry = self._entries.get(object_id)
+        if not isinstance(entry, Leased):
+            return None, None  # it was withdrawn
+        self._drop(entry)
+        return entry, entry.instance
+
+    def _drop(self, entry: Leased) -> None:
+        """Called under the lock."""
+        self._entries.pop(entry.uri, None)
+        self._by_object.pop(identity(entry.instance), None)
 
     # --- inspection ----------------------------------------------------------------------------------------
 

@@ -7,16 +7,21 @@ parks on a lock that is made only when it really has to sleep.
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final, Protocol
 
 from rpcx.abc import Buffer
 from rpcx.remoting.contract import Method
 from rpcx.remoting.references import Reference
 
-if TYPE_CHECKING:  # the endpoint makes and resolves them
-    from rpcx.remoting.endpoint import Endpoint
-
 OPEN: Final = 0  # kind of an answer that has not come
+
+
+class Settler(Protocol):
+    """The end of a connection that carries a future's call."""
+
+    def settle(self, future: "CallFuture", kind: int, body: bytes, segments: Sequence[Buffer], /) -> None: ...
+    def wait_for(self, future: "CallFuture", timeout: float | None, /) -> None: ...
+    def give_up(self, pending: Any, /) -> bool: ...
 
 
 class Parking:
@@ -95,7 +100,7 @@ class CallFuture(Parking, Future[Any]):
 
     def __init__(
         self,
-        endpoint: "Endpoint",
+        endpoint: Settler,
         ref: Reference,
         method: Method,
         args: tuple[object, ...],

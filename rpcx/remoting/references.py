@@ -9,17 +9,45 @@ that a reference on its way at that moment is not lost. Releases of a connection
 """
 
 import threading
-from typing import TYPE_CHECKING, Final, Protocol
+from collections.abc import Callable, Coroutine
+from typing import Any, Final, Protocol
 
+from rpcx.abc import PeerFacts
 from rpcx.errors import ObjectExpired
 from rpcx.remoting.contract import CLASSES, Contract, contract_of
-
-if TYPE_CHECKING:  # a reference belongs to the endpoint it came by
-    from rpcx.remoting.endpoint import Endpoint
 
 REF: Final = "ref"
 CALLABLE: Final = "call"
 HOME: Final = "home"
+
+
+class Caller(Protocol):
+    """The end of a connection that a reference came by: calls on it go there."""
+
+    @property
+    def facts(self) -> PeerFacts: ...
+    def host_reference(self) -> "Reference": ...
+    def give_back(self, uri: str, count: int, /) -> None: ...
+    def call(self, ref: "Reference", method: Any, args: tuple[object, ...], kwargs: dict[str, object], /) -> Any: ...
+    def call_async(
+        self, ref: "Reference", method: Any, args: tuple[object, ...], kwargs: dict[str, object], /
+    ) -> Coroutine[Any, Any, Any]: ...
+    def future(self, ref: "Reference", method: Any, args: tuple[Any, ...], kwargs: dict[str, Any], /) -> Any: ...
+    def oneway(self, ref: "Reference", method: Any, args: tuple[Any, ...], kwargs: dict[str, Any], /) -> None: ...
+    def assign(self, ref: "Reference", method: Any, value: tuple[object, ...], /) -> None: ...
+    def begin(
+        self, ref: "Reference", method: Any, args: tuple[object, ...], done: Callable[[Any, Exception | None], None], /
+    ) -> None: ...
+    def stream(
+        self,
+        ref: "Reference",
+        method: Any,
+        args: tuple[object, ...],
+        kwargs: dict[str, object],
+        /,
+        *,
+        asynchronous: bool,
+    ) -> Any: ...
 
 
 class Closing(Protocol):
@@ -44,7 +72,7 @@ class Reference:
         "uri",
     )
 
-    def __init__(self, endpoint: "Endpoint", uri: str, names: tuple[str, ...], count: int = 0) -> None:
+    def __init__(self, endpoint: Caller, uri: str, names: tuple[str, ...], count: int = 0) -> None:
         self.endpoint = endpoint
         self.uri = uri
         self.names = names  # contracts it fulfils, most derived first; empty: not known, or a function

@@ -71,12 +71,14 @@ class HostService:
         table = self._table
         with table.lock:
             table.manager.register(self._lease_id(uri), _key(sponsor), holder, table.clock(), renewal)
+        table.rearm()
 
     def unregister_sponsor(self, uri: str, sponsor: Any) -> None:  # a remote object
         """Ask ``sponsor`` no more."""
         table = self._table
         with table.lock:
             table.manager.unregister(self._lease_id(uri), _key(sponsor), table.clock())
+        table.rearm()
 
     def _lease_id(self, uri: str) -> str:
         entry = self._table.find_locked(uri)

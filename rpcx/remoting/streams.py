@@ -7,7 +7,7 @@ dropping it, ends the generator at the other side: its ``finally`` runs there.
 
 from collections import deque
 from collections.abc import AsyncIterator, Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from rpcx.abc import Buffer, Link
 from rpcx.context import timeouts
@@ -17,16 +17,27 @@ from rpcx.remoting.contract import Method
 from rpcx.remoting.pending import Parking
 from rpcx.remoting.references import Reference
 
-if TYPE_CHECKING:  # the endpoint fills it
+if TYPE_CHECKING:
     import asyncio  # at run time only where something is awaited: importing it takes 46 ms
 
-    from rpcx.remoting.endpoint import Endpoint
+
+class Source(Protocol):
+    """The end of a connection that a stream comes by."""
+
+    def grant(self, call_id: int, items: int, /) -> None: ...
+    def give_up(self, pending: Any, /) -> bool: ...
+    def abandon_call(self, call_id: int, /) -> None: ...
+    def wake(self, loop: Any, future: Any, /) -> None: ...
+    def item_value(
+        self, body: bytes, segments: Sequence[Buffer], method: Method, /, *, asynchronous: bool
+    ) -> object: ...
+    def raise_fault(self, body: bytes, segments: Sequence[Buffer], ref: Reference, method: Method, /) -> None: ...
 
 
 class IncomingItems(Parking):
     """What arrived of a stream and is not consumed yet. Filled by the reading thread."""
 
-    def __init__(self, endpoint: "Endpoint", ref: Reference, method: Method, window: int) -> None:
+    def __init__(self, endpoint: Source, ref: Reference, method: Method, window: int) -> None:
         super().__init__()
         self.endpoint = endpoint
         self.ref = ref

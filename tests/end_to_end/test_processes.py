@@ -152,8 +152,7 @@ def test_what_a_killed_client_owned_ends_after_the_grace_time(host_process, tmp_
         client.kill()
         client.wait()
         client.stdout.close()
-    assert eventually(mark.exists)
-    assert mark.read_text() == "ann"
+    assert eventually(lambda: mark.exists() and mark.read_text() == "ann")
     with rpcx.connect(host_process.url, insecure=True) as server:
         assert server.get(Bank).add(1, 1) == 2
 

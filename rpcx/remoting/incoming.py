@@ -1,0 +1,256 @@
+"""Calls from the peer: from an envelope to a job, and from its outcome to an answer."""
+
+import logging
+from collections import deque
+from collections.abc import Sequence
+from typing import Any
+
+from rpcx.abc import Buffer, Job
+from rpcx.context import DEEPEST
+from rpcx.errors import ContractMismatch, InvalidArguments, LimitExceeded, ObjectNotFound, ProtocolError, RpcxError
+from rpcx.messages import Call, Fault, Return
+from rpcx.protocol.connection import BATCH, END, FAULT, RETURN, Connection
+from rpcx.remoting.dispatch import BatchedCall, IncomingBatch, IncomingCall, IncomingOneway, IncomingStream
+from rpcx.remoting.objects import Entry, ObjectTable
+from rpcx.remoting.proxy import Flavour, Proxy
+from rpcx.remoting.wire import Wire
+
+log = logging.getLogger("rpcx")
+
+
+class Incoming(Wire):
+    """Makes jobs of the peer's calls, and answers them."""
+
+    def __init__(self, connection: Connection, table: ObjectTable, *, flavour: Flavour, detail: bool = True) -> None:
+        super().__init__(connection, table, flavour=flavour, detail=detail)
+        self.oneway_failures = 0  # one-way calls of the peer's that raised
+        self._serving: dict[int, IncomingCall] = {}  # the peer's calls that are not answered
+        self._oneways: deque[IncomingOneway] = deque()  # waiting for the one that runs
+        self._oneway_runs = False
+
+    # --- calls -------------------------------------------------------------------------------------------------
+
+    def _incoming(self, kind: int, call_id: int, body: bytes, segments: Sequence[Buffer], now: float) -> Job | None:
+        try:
+            envelope = self._chain.decode(body, segments, self._own_values)
+            if kind == BATCH:
+                return self._incoming_batch(call_id, envelope, now)
+            job = self._prepare(envelope, call_id, now, IncomingCall)
+        except Exception as error:  # noqa: BLE001  # the caller is told, nobody else is concerned
+            self._refuse(call_id, error)
+            return None
+        self._serving[call_id] = job
+        return job
+
+    def _prepare(self, envelope: Any, call_id: int, now: float, kind: type[IncomingCall]) -> IncomingCall:
+        """The job for a call's envelope."""
+        message = states = None
+        if self._sinks:
+            message, states, envelope = self._from_sinks(envelope)
+        try:
+            rest = envelope[4:]
+            target, name, args, timeout = envelope[:4] if rest else envelope
+            entry = self.table.find(target)
+        except (ValueError, TypeError):
+            raise ProtocolError("a call's envelope is [target, method, args, seconds, kwargs?, meta?]") from None
+        depth = self._check_meta(rest[1], entry) if rest and rest[1] else 0
+        method = entry.methods.get(name)
+        if method is None:
+            raise self._no_method(entry, name)
+        if method.streams and kind is IncomingCall:
+            kind = IncomingStream
+        job = kind(self, call_id, entry, method)
+        job.args = args
+        if rest:
+            job.kwargs = rest[0]
+            job.depth = depth
+        if timeout is not None:
+            job.deadline = now + timeout
+        if message is not None:
+            job.message, job.states = message, states
+        if method.is_async is not self._async:
+            self._convert(job, "async" if method.is_async else "sync")
+        return job
+
+    def _check_meta(self, meta: Any, entry: Entry) -> int:
+        if not isinstance(meta, dict):
+            raise ProtocolError("a call's meta is a map")
+        name = meta.get("c")
+        if name is not None and entry.contract is not None:
+            contract = entry.contract.lineage.get(name)
+            if contract is None or contract.fingerprint != meta.get("f"):
+                raise ContractMismatch(f"{entry.uri} is a {entry.contract.name} whose contract differs", uri=entry.uri)
+        depth = meta.get("d", 0)
+        if not isinstance(depth, int) or depth > DEEPEST:
+            raise LimitExceeded(f"calls that call back are nested deeper than {DEEPEST}; is this an endless loop?")
+        return depth
+
+    def _no_method(self, entry: Entry, name: object) -> ObjectNotFound:
+        kind = entry.contract.name if entry.contract is not None else "function"
+        offered = ", ".join(sorted(entry.methods))
+        return ObjectNotFound(
+            f"{entry.uri}: {kind} has no remote method {str(name)[:80]!r} (it has: {offered})",
+            uri=entry.uri, method=str(name)[:80],
+        )  # fmt: skip
+
+    def _from_sinks(self, envelope: Any) -> tuple[Call, Any, list[Any]]:
+        call = Call(*envelope)
+        passed = self._chain.inward(call)
+        if isinstance(passed, Fault):
+            raise passed.error
+        if isinstance(passed, Return):
+            raise _Answered(passed.value)
+        call, states = passed
+        return call, states, [call.target, call.method, list(call.args), call.timeout, call.kwargs, call.meta]
+
+    def _convert(self, job: IncomingCall, flavour: Flavour) -> None:
+        """Give a method proxies that it can use: awaitable ones to an async method, others to a sync one."""
+        job.args = [_as(arg, flavour) for arg in job.args]
+        if job.kwargs:
+            job.kwargs = {key: _as(arg, flavour) for key, arg in job.kwargs.items()}
+
+    def _incoming_batch(self, call_id: int, envelopes: Any, now: float) -> Job | None:
+        if not isinstance(envelopes, list) or not envelopes:
+            raise ProtocolError("a batch is a list of calls")
+        calls: list[Any] = []
+        for envelope in envelopes:
+            try:
+                job = self._prepare(envelope, call_id, now, BatchedCall)
+                if job.method.streams:
+                    raise InvalidArguments(f"{job.uri}.{job.method_name} streams; it cannot be part of a batch")
+                calls.append(job)
+            except RpcxError as error:
+                calls.append(error)
+        if not any(isinstance(call, IncomingCall) for call in calls):
+            self._answer(call_id, RETURN, [[[None, self.fault(call)] for call in calls]])
+            return None
+        batch = IncomingBatch(self, call_id, calls)
+        for call in calls:
+            if isinstance(call, BatchedCall):
+                call.batch = batch
+        self._serving[call_id] = batch
+        return batch
+
+    def _refuse(self, call_id: int, error: Exception) -> None:
+        if isinstance(error, ValueError) and not isinstance(error, RpcxError):
+            error = ProtocolError(f"the call cannot be decoded: {error}")
+        if isinstance(error, _Answered):
+            self._answer(call_id, RETURN, [error.value])
+        else:
+            self._answer(call_id, FAULT, self.fault(error))
+
+    # --- one-way calls -----------------------------------------------------------------------------------------
+
+    def _incoming_oneway(self, body: bytes, segments: Sequence[Buffer], now: float) -> Job | None:
+        try:
+            job = self._prepare(self._decode(body, segments), 0, now, IncomingOneway)
+        except Exception as error:  # noqa: BLE001  # nobody awaits an answer
+            self.oneway_failures += 1
+            log.warning("a one-way call from %s failed: %r", self.facts, error)
+            return None
+        with self._lock:
+            if self._oneway_runs:
+                self._oneways.append(job)  # type: ignore[arg-type]  # made as an IncomingOneway above
+                return None
+            self._oneway_runs = True
+        return job
+
+    def oneway_done(self) -> None:
+        """A one-way call ended: run the next of this connection."""
+        with self._lock:
+            if not self._oneways:
+                self._oneway_runs = False
+                return
+            job = self._oneways.popleft()
+        self._link.spawn(job)
+
+    # --- answers -----------------------------------------------------------------------------------------------
+
+    def answer(self, call: IncomingCall, value: object) -> None:
+        """The method returned ``value``."""
+        self._serving.pop(call.call_id, None)
+        if call.states is not None:
+            reply = self._chain.outward(Return(value), call.states)
+            if isinstance(reply, Fault):
+                self._answer(call.call_id, FAULT, self.fault(reply.error))
+                return
+            value = reply.value
+        try:
+            body, segments = self._encode([value], self._own_values)
+            with self._lock:
+                self._connection.reply(RETURN, call.call_id, body, segments)
+        except Exception as error:  # noqa: BLE001  # the result cannot travel: that is the answer
+            text = f"{call.uri}.{call.method_name} ran, but its result cannot be sent: {error}"
+            failed = LimitExceeded(text) if isinstance(error, LimitExceeded) else InvalidArguments(text)
+            failed.executed = "yes"
+            self._answer(call.call_id, FAULT, self.fault(failed))
+            return
+        self._link.flush()
+
+    def answer_fault(self, call: IncomingCall, error: BaseException) -> None:
+        """The method, or the way to it, raised ``error``."""
+        self._serving.pop(call.call_id, None)
+        if call.states is not None and isinstance(error, Exception):
+            reply = self._chain.outward(Fault(error), call.states)
+            if isinstance(reply, Return):
+                self._answer(call.call_id, RETURN, [reply.value])
+                return
+            error = reply.error
+        self._answer(call.call_id, FAULT, self.fault(error))
+
+    def _answer(self, call_id: int, kind: int, envelope: object) -> None:
+        body, segments = self._encode(envelope, self._own_values)
+        with self._lock:
+            self._connection.reply(kind, call_id, body, segments)
+        self._link.flush()
+
+    # --- streams -----------------------------------------------------------------------------------------------
+
+    def credit(self, call_id: int) -> int:
+        """Items the consumer takes now."""
+        with self._lock:
+            return self._connection.credit(call_id)
+
+    def send_item(self, call: IncomingStream, item: object) -> None:
+        """One item of a stream."""
+        body, segments = self._encode([item], self._own_values)
+        with self._lock:
+            self._connection.item(call.call_id, body, segments)
+        self._link.flush_soon()
+
+    def end_stream(self, call: IncomingStream) -> None:
+        """The generator ended."""
+        self._serving.pop(call.call_id, None)
+        with self._lock:
+            self._connection.reply(END, call.call_id, b"")
+        self._link.flush()
+
+    def resume_stream(self, call: IncomingStream) -> None:
+        """Credit arrived, or the consumer left: run a slice unless one runs."""
+        with self._lock:
+            start = call.take_up()
+        if start:
+            self._link.spawn(call)
+
+    def rest_stream(self, call: IncomingStream) -> bool:
+        """A slice used up its credit; True: rest until more comes."""
+        self._link.flush()
+        with self._lock:
+            return call.rest()
+
+
+class _Answered(Exception):
+    """A sink answered a call before it reached its object."""
+
+    def __init__(self, value: object) -> None:
+        self.value = value
+
+
+def _as(value: Any, flavour: Flavour) -> Any:  # plain data with proxies in it
+    if isinstance(value, Proxy):
+        return value._rpcx_as(flavour)
+    if type(value) in (list, tuple, set, frozenset):
+        return type(value)(_as(item, flavour) for item in value)
+    if type(value) is dict:
+        return {key: _as(item, flavour) for key, item in value.items()}
+    return value

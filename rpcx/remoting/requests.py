@@ -1,0 +1,211 @@
+"""A call of ours as bytes, and what became of it.
+
+A call goes out as ``[target, method, args, seconds]``, the short form that the fast path writes itself, or with
+``kwargs`` and ``meta`` behind. What comes back is decoded by whoever waits for it.
+"""
+
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, Self
+
+from rpcx.abc import Buffer
+from rpcx.context import serving
+from rpcx.errors import CallTimeout, ContractMismatch, ForkedConnection, InvalidArguments, RpcxError
+from rpcx.messages import Call, Fault, Return
+from rpcx.protocol.connection import RETURN
+from rpcx.remoting.contract import Contract, Method, difference
+from rpcx.remoting.pending import Pending
+from rpcx.remoting.proxy import Flavour, mismatch
+from rpcx.remoting.references import Reference
+from rpcx.remoting.wire import Wire
+
+log = logging.getLogger("rpcx")
+
+
+class Requests(Wire):
+    """Writes calls and reads their answers."""
+
+    successor: Any = None  # of its own class: the same client's next connection, once it came back
+    revive: Callable[[], None] | None = None  # a client's way to connect anew; None: there is none
+    revive_async: Callable[[], Awaitable[None]] | None = None  # the same in a loop
+
+    # --- on the way out ----------------------------------------------------------------------------------------
+
+    def _send(
+        self,
+        kind: int,
+        pending: Any,  # a Pending or IncomingItems
+        ref: Reference,
+        method: Method,
+        args: tuple[object, ...],
+        kwargs: dict[str, object],
+        timeout: float | None,
+    ) -> Self:
+        """Send a call; returns the endpoint that took it: another one after the connection was made anew."""
+        if self.error is not None:
+            return self._next()._send(kind, pending, ref, method, args, kwargs, timeout)
+        if ref.unchecked or kwargs or ref.deferred is not None or ref.released or self._special():
+            body, segments = self._encode_call(ref, method, args, kwargs, timeout, pending)
+            if body is None:
+                return self  # a sink has answered
+        else:
+            try:
+                body, segments = self._encode([ref.uri, method.name, list(args), timeout], self._own_values)
+            except TypeError as error:
+                raise self._cannot_travel(error, ref, method) from None
+        with self._lock:
+            if self.error is not None:
+                raise self._unsent_error()
+            pending.call_id = self._connection.call(kind, pending, body, segments)
+        return self
+
+    def _next(self) -> Self:
+        """The connection that took this one's place; made now, if there is a way to."""
+        if self.successor is None and self.revive is not None and not isinstance(self.error, ForkedConnection):
+            self.revive()
+        if self.successor is None:
+            raise self._unsent_error()
+        return self.successor  # type: ignore[no-any-return]  # of this class
+
+    def _special(self) -> bool:
+        """Whether calls need more than target, method, arguments and time."""
+        return serving.get() is not None or self._sinks
+
+    def _transmit(self, kind: int, pending: Any, body: bytes, segments: Sequence[Buffer]) -> None:
+        with self._lock:
+            if self.error is not None:
+                raise self._unsent_error()
+            pending.call_id = self._connection.call(kind, pending, body, segments)
+
+    def _encode_call(
+        self,
+        ref: Reference,
+        method: Method,
+        args: tuple[object, ...],
+        kwargs: dict[str, object],
+        timeout: float | None,
+        pending: Any,  # a Pending, or None for a one-way call
+    ) -> Any:
+        """(body, segments) of a call; body None when a sink answered it already."""
+        if ref.deferred is not None:
+            self._raise_deferred(ref)
+        envelope = self._envelope(ref, method, args, kwargs, timeout)
+        if self._sinks:
+            passed = self._through_sinks(envelope, pending)
+            if passed is None:
+                return None, ()
+            envelope = passed
+        try:
+            return self._encode(envelope, self._own_values)
+        except TypeError as error:
+            raise self._cannot_travel(error, ref, method) from None
+
+    def _cannot_travel(self, error: TypeError, ref: Reference, method: Method) -> InvalidArguments:
+        return InvalidArguments(f"{method.where}: {error}", uri=ref.uri, method=method.name, peer=str(self.facts))
+
+    def _envelope(
+        self,
+        ref: Reference,
+        method: Method,
+        args: tuple[object, ...],
+        kwargs: dict[str, object],
+        timeout: float | None,
+    ) -> list[Any]:
+        if ref.released:
+            raise ref.closed_error()
+        caller = serving.get()
+        if not ref.unchecked and not kwargs and caller is None:
+            return [ref.uri, method.name, list(args), timeout]
+        meta: dict[str, object] = {}
+        if ref.unchecked:
+            contract = ref.contract()
+            if contract is not None:
+                meta["c"], meta["f"] = contract.name, contract.fingerprint
+        if caller is not None:
+            meta["d"] = caller.depth + 1
+        return [ref.uri, method.name, list(args), timeout, kwargs or None, meta or None]
+
+    def _through_sinks(self, envelope: list[Any], pending: Any) -> list[Any] | None:
+        call = Call(*envelope)
+        passed = self._chain.request(call)
+        if isinstance(passed, Return | Fault):
+            if pending is not None:
+                pending.states = passed
+                pending.resolve(RETURN, b"", ())
+            return None
+        call, states = passed
+        if pending is not None:
+            pending.states = states
+        return [call.target, call.method, list(call.args), call.timeout, call.kwargs, call.meta]
+
+    def give_up(self, pending: Any) -> bool:
+        """Tell the peer that nobody waits for this call any more. False: it had not been sent."""
+        with self._lock:
+            sent = self._connection.cancel(pending.call_id)
+        self._link.flush()
+        return sent
+
+    # --- on the way back ---------------------------------------------------------------------------------------
+
+    def _result(self, pending: Pending, ref: Reference, method: Method, flavour: Flavour | None = None) -> Any:
+        if pending.kind != RETURN:
+            self._raise_fault(pending, ref, method)
+        if pending.states is not None:
+            return method.result(self._replied(pending, flavour))
+        value = self._decode(pending.body, pending.segments, flavour)[0]
+        ref.unchecked = False
+        return method.result(value)
+
+    def _replied(self, pending: Pending, flavour: Flavour | None) -> Any:
+        """The reply after message sinks saw it."""
+        states = pending.states
+        if isinstance(states, Return | Fault):
+            reply: Return | Fault = states
+        else:
+            reply = self._chain.reply(Return(self._decode(pending.body, pending.segments, flavour)[0]), states)
+        if isinstance(reply, Fault):
+            raise reply.error
+        return reply.value
+
+    def _raise_fault(self, pending: Pending, ref: Reference, method: Method) -> None:
+        if pending.error is not None:
+            raise pending.error
+        error = self.fault_of(self._decode(pending.body, pending.segments))
+        if pending.states is not None and not isinstance(pending.states, Return | Fault):
+            reply = self._chain.reply(Fault(error), pending.states)
+            error = reply.error if isinstance(reply, Fault) else error
+        if isinstance(error, RpcxError):
+            error.uri, error.method = error.uri or ref.uri, error.method or method.name
+            error.peer = error.peer or str(self.facts)
+        raise error
+
+    def _judge(self, ref: Reference, contract: Contract, theirs: Any) -> None:
+        """The fingerprints differ: if the contracts fit all the same, remember that; else raise."""
+        if theirs is None:
+            raise mismatch(ref, contract, f"the object there is no {contract.name}")
+        reason, added = difference(contract.describe(), theirs)
+        if reason is not None:
+            raise mismatch(ref, contract, reason)
+        log.warning("%s: %s differs there and here, and still fits: %s", ref.uri, contract.name, "; ".join(added))
+        ref.unchecked = False
+
+    def _timed_out(self, ref: Reference, method: Method, timeout: float | None) -> CallTimeout:
+        return CallTimeout(
+            f"{ref.uri}.{method.name} did not answer within {timeout:g} s ({self.facts}); it may have run. "
+            "Allow more with rpcx.options(timeout=...)",
+            uri=ref.uri, method=method.name, peer=str(self.facts), executed="maybe",
+        )  # fmt: skip
+
+    def _raise_deferred(self, ref: Reference) -> None:
+        error, ref.deferred = ref.deferred, None
+        if error is not None:
+            error.add_note("raised by an earlier assignment to this proxy")
+            raise error
+
+
+def doubted(ref: Reference, error: ContractMismatch) -> Contract:
+    """The contract to compare in full after a mismatch; raises it again when that was done, or cannot be."""
+    contract = ref.contract()
+    if not ref.unchecked or contract is None:
+        raise error
+    return contract

@@ -1,0 +1,167 @@
+"""What both directions of a connection share: the state machine and its lock, bytes ↔ values, references.
+
+The lock guards the protocol's state machine and the tables of references, nothing else; it is never held while
+user code, a formatter or a system call runs.
+"""
+
+import logging
+import threading
+import weakref
+from collections import deque
+from collections.abc import Callable, Hashable, Sequence
+from typing import Any, Final
+
+from rpcx.abc import Buffer, Link, PeerFacts
+from rpcx.errors import ConnectionLost, ForkedConnection, NotSent, ProtocolError, RemoteError
+from rpcx.protocol.connection import Connection
+from rpcx.remoting.objects import HOST_URI, ObjectTable
+from rpcx.remoting.proxy import Flavour, Proxy, make_proxy
+from rpcx.remoting.references import CALLABLE, HOME, REF, Reference, Released
+from rpcx.sinks.chain import Chain, Encode
+from rpcx.sinks.exceptions import decode_fault, encode_fault
+from rpcx.sinks.values import Values
+
+log = logging.getLogger("rpcx")
+
+FLAVOURS: Final[tuple[Flavour, ...]] = ("sync", "async")
+
+
+class Wire:
+    """A connection with its formatter, as the two directions above use it."""
+
+    def __init__(self, connection: Connection, table: ObjectTable, *, flavour: Flavour, detail: bool = True) -> None:
+        self.table = table
+        self.flavour = flavour  # of proxies that arrive here, unless the receiving method says otherwise
+        self.holder: Hashable = id(self)  # under which the table counts what the peer holds; set when opened
+        self.error: Exception | None = None  # set when the connection has ended
+        self._connection = connection
+        self._detail = detail  # whether tracebacks travel
+        self._lock = threading.Lock()
+        self._link: Link = None  # type: ignore[assignment]  # set by attach, before anything else
+        self._chain: Chain = None  # type: ignore[assignment]  # set when opened; nothing is encoded before
+        self._encode: Encode = self._not_open  # the chain's, once opened
+        self._sinks = False  # whether message sinks see calls
+        self._window = connection.limits.window  # items of a stream sent ahead; narrowed to the peer's when opened
+        self._imports: dict[str, Any] = {}  # id → weak reference to its Reference
+        self._released = Released()
+        self._dropped_calls: deque[int] = deque()  # our calls whose iterators were dropped, not cancelled yet
+        self._values = {name: Values(self._refer, self._resolver(name)) for name in FLAVOURS}  # by how they resolve
+        self._own_values = self._values[flavour]
+        self._async = flavour == "async"
+
+    @property
+    def facts(self) -> PeerFacts:
+        return self._link.facts
+
+    @property
+    def formatter(self) -> str:
+        """The formatter that was agreed; empty before the handshake."""
+        agreement = self._connection.agreement
+        return agreement.formatter if agreement is not None else ""
+
+    # --- values and bytes --------------------------------------------------------------------------------------
+
+    def _decode(self, body: bytes, segments: Sequence[Buffer], flavour: Flavour | None = None) -> Any:
+        values = self._own_values if flavour is None else self._values[flavour]
+        try:
+            return self._chain.decode(body, segments, values)
+        except ValueError as error:
+            raise ProtocolError(f"{self.facts}: a message cannot be decoded: {error}") from None
+
+    def _not_open(self, value: object, values: object) -> tuple[bytes, Sequence[Buffer]]:
+        raise self._unsent_error()
+
+    def _unsent_error(self) -> ConnectionLost:
+        error = self.error
+        if isinstance(error, ForkedConnection):
+            return error
+        reason = f": {error}" if error is not None and str(error) else ""
+        return NotSent(f"{self.facts}: the connection is closed{reason}; connect again", peer=str(self.facts))
+
+    def fault(self, error: BaseException) -> list[object]:
+        """The envelope of an exception."""
+        if not isinstance(error, Exception):
+            error = RemoteError(f"{type(error).__name__}: {error}", type_name=type(error).__name__)
+        return encode_fault(error, detail="full" if self._detail else "type")
+
+    def fault_of(self, fault: object) -> Exception:
+        """The exception that a fault's envelope stands for."""
+        try:
+            return decode_fault(fault, str(self.facts))
+        except ValueError as error:
+            return ProtocolError(f"{self.facts}: a fault cannot be decoded: {error}")
+
+    # --- references --------------------------------------------------------------------------------------------
+
+    def _refer(self, instance: object) -> list[object] | None:
+        """The wire form of an object that goes by reference; None if it cannot."""
+        if isinstance(instance, Proxy):
+            me: Any = self  # a Caller: what inherits from this is
+            ref: Reference = instance._rpcx_ref
+            if ref.endpoint is me:
+                return [HOME, ref.uri]
+        entry = self.table.export(instance, self.holder)
+        if entry is None:
+            return None
+        if entry.contract is None:
+            return [CALLABLE, entry.uri]
+        return [REF, entry.uri, list(entry.contract.lineage)[::-1]]
+
+    def _resolver(self, flavour: Flavour) -> Callable[[list[Any]], object]:
+        return lambda fields: self._resolve(fields, flavour)
+
+    def _resolve(self, fields: list[Any], flavour: Flavour) -> object:
+        match fields:
+            case ["home", str(uri)]:
+                return self.table.home(uri)
+            case ["call", str(uri)]:
+                return make_proxy(self._received(uri, ()), flavour)
+            case ["ref", str(uri), [*names]] if names and all(isinstance(name, str) for name in names):
+                return make_proxy(self._received(uri, tuple(names)), flavour)
+        raise ValueError("a reference of unknown form")
+
+    def _received(self, uri: str, names: tuple[str, ...]) -> Reference:
+        """The reference for an id that just arrived once more."""
+        with self._lock:
+            weak = self._imports.get(uri)
+            ref: Reference | None = weak() if weak is not None else None
+            if ref is None or ref.released:
+                me: Any = self  # a Caller: what inherits from this is
+                ref = Reference(me, uri, names)
+                self._imports[uri] = weakref.ref(ref)
+            ref.count += 1
+        return ref
+
+    def give_back(self, uri: str, count: int) -> None:
+        """A reference died. May run inside a finalizer, in any thread: takes no lock."""
+        self._released.add(uri, count)
+        if self.error is None:
+            self._link.flush_soon()
+
+    def abandon_call(self, call_id: int) -> None:
+        """Give a call up from a finalizer: takes no lock."""
+        self._dropped_calls.append(call_id)
+        if self.error is None:
+            self._link.flush_soon()
+
+    def _send_releases(self) -> None:
+        """Called under the lock."""
+        released = self._released.take()
+        if self.error is not None or self._chain is None:
+            return
+        for uri, _ in released:
+            weak = self._imports.get(uri)
+            if weak is not None and weak() is None:
+                del self._imports[uri]
+        body, _ = self._encode([list(pair) for pair in released], self._own_values)
+        self._connection.release(body)
+
+    def _peer_released(self, body: bytes) -> None:
+        released = self._decode(body, ())
+        pairs = [(uri, count) for uri, count in released if isinstance(uri, str) and isinstance(count, int)]
+        self.table.release(pairs, self.holder)
+
+    def host_reference(self) -> Reference:
+        """The service that every end offers about itself."""
+        me: Any = self  # a Caller: what inherits from this is
+        return Reference(me, HOST_URI, ())
