@@ -10,7 +10,7 @@ This module is the public API; ``rpcx.aio`` is the same for asyncio. Contracts: 
 `future`, `batch`. Lifetime: `Lease`, `lease`, `ClientSponsor`. Inside a method: `context`, `check`.
 """
 
-from typing import TYPE_CHECKING, Any
+import typing as _typing
 
 from rpcx import context
 from rpcx.abc import LeaseInfo, PeerFacts
@@ -41,7 +41,7 @@ from rpcx.remoting.decorators import client_activated, method, oneway, remote, s
 from rpcx.remoting.leases import ClientSponsor
 from rpcx.sinks.exceptions import register_exception
 
-if TYPE_CHECKING:
+if _typing.TYPE_CHECKING:
     from rpcx import aio
 
 __version__ = "0.1.0"
@@ -89,7 +89,7 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:  # rpcx.aio, loaded when it is asked for
+def __getattr__(name: str) -> object:  # rpcx.aio, loaded when it is asked for
     if name == "aio":
         import importlib
 

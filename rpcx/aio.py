@@ -15,8 +15,8 @@ from rpcx.abc import Job
 from rpcx.client import CONNECT_SECONDS, Batch, Connector, settle_batch
 from rpcx.drivers.aio import AioPump
 from rpcx.errors import NotSent
-from rpcx.host import FORMATTERS
 from rpcx.protocol.handshake import Limits
+from rpcx.realm import FORMATTERS
 from rpcx.remoting.leases import HOST
 from rpcx.remoting.proxy import Flavour, Proxy, target_of
 from rpcx.sinks.chain import Sink

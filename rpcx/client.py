@@ -19,8 +19,8 @@ from rpcx.drivers.threads import Pump
 from rpcx.drivers.waiting import SPIN_SECONDS
 from rpcx.drivers.workers import LOOP
 from rpcx.errors import InvalidArguments, NotSent
-from rpcx.host import FORMATTERS, GRACE, Realm
 from rpcx.protocol.handshake import Limits
+from rpcx.realm import FORMATTERS, GRACE, Realm
 from rpcx.remoting.contract import Contract, Method, Mode, contract_of
 from rpcx.remoting.endpoint import Endpoint
 from rpcx.remoting.leases import HOST, AsyncLeaseHandle, LeaseHandle, handle_of

@@ -123,8 +123,6 @@ class Connection:
                 data = self._open(data, events)
             frames = reader.read(data)
             self._take(frames, now, events)
-            if reader.error is not None and self.phase != Phase.CLOSED:
-                raise reader.error
         except RpcxError as error:
             return events + self._fail(error)
         if reader.partial:
@@ -154,7 +152,9 @@ class Connection:
             else:
                 self._control(kind, call_id, body, events, now)
                 if self.phase == Phase.CLOSED:
-                    break
+                    return
+        if self._reader.error is not None:
+            raise self._reader.error
 
     def _answered(self, kind: int, call_id: int, body: bytes, segments: Sequence[Buffer], events: list[Event]) -> None:
         if self._held or self._granted:

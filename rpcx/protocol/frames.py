@@ -7,7 +7,8 @@ segments are large buffers that travel beside it, so that they are never copied 
 
 `FrameReader` is a plain loop over an offset (265 ns a frame; a generator reader costs 630-780). A frame that
 is not complete in one read is collected piece by piece: memory follows the bytes that came, never the length
-that was claimed, and small pieces are joined as they come (a 2-byte piece kept as an object costs 43). Each segment is joined by itself, so that it arrives as one ``bytes`` object.
+that was claimed, and small pieces are joined as they come (two bytes kept as an object of their own cost 43).
+Each segment is joined by itself, so that it arrives as one ``bytes`` object.
 """
 
 from collections.abc import Sequence

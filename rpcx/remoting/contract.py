@@ -237,7 +237,7 @@ def _pydantic_schema(cls: type, source: Any, handler: Any) -> Any:  # noqa: ARG0
             value = cast(value, contract)
         if not isinstance(value, cls):
             # A ValueError, since that is what pydantic turns into its own.
-            raise ValueError(f"a remote {cls.__name__} is needed, not {type(value).__name__}")  # noqa: TRY004
+            raise ValueError(f"a remote {cls.__name__} is needed, not {type(value).__name__}")  # noqa: TRY004  # pydantic's rule
         return value
 
     return core_schema.no_info_plain_validator_function(check)

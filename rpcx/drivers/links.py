@@ -1,0 +1,147 @@
+"""One connection under a pump of threads: sending, and what its session may ask."""
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, Final, Protocol
+
+from rpcx.abc import Buffer, Job, PeerFacts, Session, Stream, Waitable
+from rpcx.drivers.workers import LOOP, Workers
+
+CORK: Final = 16  # messages that wait for one another at most (`flush_soon`)
+CORK_SECONDS: Final = 0.0005  # after a pause this long the first message leaves at once
+NEVER: Final = float("inf")
+
+monotonic = time.monotonic
+get_ident = threading.get_ident
+
+
+class Pumping(Protocol):
+    """What a link needs of its pump."""
+
+    workers: Workers
+    batching: int
+    dirty: "list[ThreadLink]"
+
+    def wait(self, goal: Waitable, timeout: float | None, /) -> None: ...
+    def touch(self) -> None: ...
+    def cork(self, link: "ThreadLink", /) -> None: ...
+    def arm(self, link: "ThreadLink", /) -> None: ...
+    def watch_room(self, link: "ThreadLink", /) -> None: ...
+    def broken(self, link: "ThreadLink", error: OSError, /) -> None: ...
+    def drop(self, link: "ThreadLink", /) -> None: ...
+
+
+class ThreadLink:
+    """One connection under a pump."""
+
+    def __init__(self, pump: Pumping, stream: Stream, session: Session) -> None:
+        self.session = session
+        self.stream = stream
+        self.facts: PeerFacts = stream.facts
+        self.closed = False  # the stream is
+        self.backlog: list[Buffer] = []  # given out by the session, not taken by the stream yet
+        self.armed = NEVER  # when the pump will next ask the session for its timer
+        self._pump = pump
+        self._sending = threading.Lock()  # one sender at a time, so that frames stay in order
+        self._corked = 0  # messages waiting for `flush_soon`
+        self._flushed = 0.0  # when the last of them left
+        self._closing = False  # close once everything has left
+
+    # --- sending -------------------------------------------------------------------------------------------
+
+    def flush(self) -> None:
+        if self._pump.batching == get_ident():
+            self._pump.dirty.append(self)
+        else:
+            self.send()
+
+    def flush_soon(self) -> None:
+        if self._pump.batching == get_ident():
+            self._pump.dirty.append(self)
+            return
+        self._corked += 1
+        self._pump.touch()
+        now = monotonic()
+        if self._corked >= CORK or now - self._flushed > CORK_SECONDS:
+            self._flushed = now
+            self.send()
+        else:
+            self._pump.cork(self)
+
+    def send(self) -> None:
+        """Send what is ready, as far as the stream takes it."""
+        self._corked = 0
+        with self._sending:
+            buffers: Sequence[Buffer] = self.session.outgoing()
+            if self.backlog:
+                buffers = [*self.backlog, *buffers]
+            if not buffers or self.closed:
+                return
+            broken: OSError | None = None
+            sent = 0
+            try:
+                sent = self.stream.send(buffers)
+            except BlockingIOError:
+                pass  # it takes nothing now
+            except OSError as error:
+                broken = error
+            if broken is None:
+                if self.backlog or len(buffers) > 1 or sent < len(buffers[0]):
+                    self._keep(buffers, sent)
+                return
+        self._pump.broken(self, broken)
+
+    def _keep(self, buffers: Sequence[Buffer], sent: int) -> None:
+        """What the stream did not take waits; the pump watches for room."""
+        had = bool(self.backlog)
+        self.backlog = rest = _after(buffers, sent)
+        if rest:
+            self.session.held_back(sum(memoryview(part).nbytes for part in rest))
+            self._pump.watch_room(self)
+        elif had:
+            self.session.held_back(0)
+            self._pump.watch_room(self)
+
+    # --- what the session asks -----------------------------------------------------------------------------
+
+    def wait(self, reply: Waitable, timeout: float | None) -> None:
+        self.send()
+        self._pump.wait(reply, timeout)
+
+    def in_loop(self, loop: Any, function: Callable[..., object], argument: object) -> None:  # an event loop
+        try:
+            loop.call_soon_threadsafe(function, argument)
+        except RuntimeError:
+            pass  # the loop was closed; nobody waits there any more
+
+    def spawn(self, job: Job) -> None:
+        if job.is_async:
+            LOOP.submit(job)
+        else:
+            self._pump.workers.submit(job)
+
+    def rearm(self) -> None:
+        self._pump.arm(self)
+
+    def close(self) -> None:
+        self._closing = True
+        self.send()
+        if not self.backlog:
+            self._pump.drop(self)
+        # else: the pump drops it when the rest has left
+
+    @property
+    def drained(self) -> bool:
+        """Nothing more to read or send: the stream can be closed."""
+        return not self.backlog and (self._closing or self.session.finished)
+
+
+def _after(buffers: Sequence[Buffer], sent: int) -> list[Buffer]:
+    """What is left of ``buffers`` when ``sent`` bytes have gone."""
+    for position, buffer in enumerate(buffers):
+        size = memoryview(buffer).nbytes
+        if sent < size:
+            return [memoryview(buffer).cast("B")[sent:], *buffers[position + 1 :]]
+        sent -= size
+    return []

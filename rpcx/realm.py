@@ -1,0 +1,243 @@
+"""What hosts and clients have in common: a table of objects, their leases, and the endpoints that serve them.
+
+A `Realm` carries out what the object table and the lease manager decide: it asks sponsors, without waiting, over
+the connection they were registered on, and disposes of what ended.
+"""
+
+import inspect
+import logging
+import os
+import sys
+import time
+import weakref
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+from rpcx import plugins
+from rpcx.abc import Job
+from rpcx.context import options
+from rpcx.lifetime.manager import AskSponsor, LeaseManager
+from rpcx.protocol.connection import Connection, Role
+from rpcx.protocol.handshake import Limits, Offer
+from rpcx.remoting.endpoint import Endpoint
+from rpcx.remoting.objects import HOST_URI, ObjectTable
+from rpcx.remoting.proxy import Flavour, Proxy, dynamic_method
+from rpcx.remoting.service import HostService
+from rpcx.sinks.chain import Chain, Sink, load_sinks, negotiated
+
+log = logging.getLogger("rpcx")
+
+GRACE: Final = 30.0  # seconds a lost client has to come back before what it held is released
+FORMATTERS: Final = ("msgpack", "json")  # offered unless told otherwise, by preference
+RENEWAL: Final = dynamic_method("renewal")  # of a sponsor
+
+
+class Disposal:
+    """The end of an object: its first of ``close``, ``__exit__``, ``aclose`` is called."""
+
+    def __init__(self, instance: Any) -> None:  # any object
+        self._instance = instance
+        self.is_async = not _sync_end(instance) and hasattr(instance, "aclose")
+        self.blocking = True
+
+    def run(self) -> None:
+        """Call it."""
+        end = _sync_end(self._instance)
+        if end is not None:
+            try:
+                end()
+            except Exception:
+                log.exception("closing %r failed", self._instance)
+
+    async def run_async(self) -> None:
+        """Await ``aclose``."""
+        try:
+            await self._instance.aclose()
+        except Exception:
+            log.exception("closing %r failed", self._instance)
+
+    def overran(self, now: float) -> None:
+        """It runs on a worker anyway."""
+
+
+def _sync_end(instance: Any) -> Callable[[], object] | None:  # any object
+    close = getattr(instance, "close", None)
+    if callable(close) and not inspect.iscoroutinefunction(close):
+        return close  # type: ignore[no-any-return]  # whatever it returns is dropped
+    leave = getattr(type(instance), "__exit__", None)
+    return (lambda: leave(instance, None, None, None)) if leave is not None else None
+
+
+class _AsyncClose(Disposal):
+    """An object whose ``close`` is a coroutine function."""
+
+    def __init__(self, instance: Any) -> None:  # any object
+        super().__init__(instance)
+        self.is_async = True
+
+    async def run_async(self) -> None:
+        try:
+            await self._instance.close()
+        except Exception:
+            log.exception("closing %r failed", self._instance)
+
+
+def disposal(instance: object) -> Disposal | None:
+    """What is to be done when ``instance`` ends; None: nothing."""
+    close = getattr(instance, "close", None)
+    if inspect.iscoroutinefunction(close):
+        return _AsyncClose(instance)
+    if _sync_end(instance) is not None or hasattr(instance, "aclose"):
+        return Disposal(instance)
+    return None
+
+
+class Realm:
+    """What hosts and clients have in common: a table of objects, its leases, and endpoints that serve it."""
+
+    def __init__(  # noqa: PLR0913  # keyword-only: what a host or a client was told
+        self,
+        *,
+        role: Role,
+        flavour: Flavour,
+        formatters: Sequence[str],
+        sinks: Sequence[Sink | str],
+        limits: Limits,
+        grace: float,
+        custom_errors: bool,
+        spawn: Callable[[Job], None],
+        rearm: Callable[[], None],
+    ) -> None:
+        self.flavour: Flavour = flavour
+        self.table = ObjectTable(LeaseManager(grace=grace), time.monotonic, self._dispose, rearm)
+        self.facts: dict[str, object] = {"name": _program(), "pid": os.getpid()}
+        self.table.publish(HostService(self.table, self.facts), HOST_URI)
+        self.endpoints: set[Endpoint] = set()
+        self._lost: weakref.WeakValueDictionary[Any, Endpoint] = weakref.WeakValueDictionary()  # by session
+        self._role: Role = role
+        self._sinks = load_sinks(sinks)
+        self._formatters = {name: plugins.formatter(name)() for name in formatters}
+        self._limits = limits
+        self._custom_errors = custom_errors
+        self._spawn = spawn
+        self._rearm = rearm
+        _REALMS.add(self)
+
+    def endpoint(self, session: str = "") -> Endpoint:
+        """This side of a new connection."""
+        offer = Offer(
+            formatters=tuple(self._formatters),
+            sinks=negotiated(self._sinks),
+            name=_program(),
+            session=session,
+            message=self._limits.message,
+            in_flight=self._limits.in_flight,
+            window=self._limits.window,
+        )
+        endpoint = Endpoint(
+            Connection(self._role, offer, self._limits, time.monotonic()),
+            self.table,
+            self._chain,
+            flavour=self.flavour,
+            detail=not self._custom_errors,
+            on_open=self._opened,
+            on_close=self._ended,
+        )
+        self.endpoints.add(endpoint)
+        return endpoint
+
+    def _chain(self, formatter: str) -> Chain:
+        return Chain(self._formatters[formatter], self._sinks)
+
+    def _opened(self, endpoint: Endpoint) -> None:
+        before = self._lost.pop(endpoint.holder, None)
+        if before is not None:
+            endpoint.adopt(before)
+        with self.table.lock:
+            self.table.manager.holder_back(endpoint.holder, time.monotonic())
+
+    def _ended(self, endpoint: Endpoint, error: Exception | None) -> None:
+        self.endpoints.discard(endpoint)
+        if any(other.holder == endpoint.holder for other in list(self.endpoints)):
+            return  # the client is back already, over a connection made before this one was noticed dead
+        self._lost[endpoint.holder] = endpoint
+        now = time.monotonic()
+        with self.table.lock:
+            if error is None:
+                self.table.manager.holder_gone(endpoint.holder, now)
+            else:
+                self.table.manager.holder_lost(endpoint.holder, now)
+        self._rearm()
+
+    # --- the timer of leases: a `Timed` of the pump --------------------------------------------------------
+
+    def due(self) -> float | None:
+        """When `tick` wants to be called."""
+        return self.table.due()
+
+    def tick(self, now: float) -> None:
+        """End what has ended, ask the sponsors of what is ending."""
+        for action in self.table.tick(now):
+            if isinstance(action, AskSponsor):
+                self._ask(action, now)
+
+    def _ask(self, action: AskSponsor, now: float) -> None:
+        """Ask without waiting, over the connection the sponsor was registered on."""
+        sponsor = action.sponsor
+        ref = sponsor._rpcx_ref if isinstance(sponsor, Proxy) else None  # proxies keep it there
+        manager = self.table.manager
+
+        def answered(value: Any, error: Exception | None) -> None:  # whatever the sponsor returned
+            later = time.monotonic()
+            with self.table.lock:
+                if error is None and isinstance(value, int | float):
+                    manager.answered(action.object_id, sponsor, float(value), later)
+                else:
+                    why = str(error) if error is not None else f"it answered {value!r}, not a number"
+                    manager.failed(action.object_id, sponsor, later, why)
+            self._rearm()
+
+        try:
+            if ref is None:
+                raise TypeError("the sponsor is no remote object")
+            with options(timeout=max(action.deadline - now, 0.001)):
+                ref.endpoint.begin(ref, RENEWAL, (action.info,), answered)
+        except Exception as error:  # noqa: BLE001  # a sponsor that cannot be asked is a lost one
+            answered(None, error)
+
+    def _dispose(self, instance: object) -> None:
+        job = disposal(instance)
+        if job is not None:
+            self._spawn(job)
+
+    def shut(self) -> list[Disposal]:
+        """Say goodbye to all; what is to be disposed."""
+        _REALMS.discard(self)
+        for endpoint in list(self.endpoints):
+            endpoint.close()
+        return [job for instance in self.table.close() if (job := disposal(instance)) is not None]
+
+    def forked(self) -> None:
+        """This process is a copy of the one that has the connections."""
+        for endpoint in list(self.endpoints):
+            endpoint.forked()
+
+
+_REALMS: Final[weakref.WeakSet["Realm"]] = weakref.WeakSet()
+
+
+def _after_fork() -> None:
+    from rpcx.drivers.workers import LOOP
+
+    LOOP.forked()
+    for realm in list(_REALMS):
+        realm.forked()
+    _REALMS.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
+
+
+def _program() -> str:
+    return f"{os.path.basename(sys.argv[0]) if sys.argv else 'python'} {os.getpid()}"  # noqa: PTH119  # of a text, no file
