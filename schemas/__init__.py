@@ -1,0 +1,1 @@
+"""What both ends share: contracts and models, no implementation."""
