@@ -167,7 +167,7 @@ NESTED = b'{"version":1,"x":' + b"[" * 4000 + b"]" * 4000 + b"}"
         b"1",
         b"\xff\xfe",
         b"\x00{",
-        '{"version":1}'.encode("utf-16"),
+        Offer().to_bytes().decode().encode("utf-16"),
         b"\xef\xbb\xbf{}",
         b"{}",
         NESTED,
