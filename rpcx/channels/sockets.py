@@ -15,6 +15,7 @@ log = logging.getLogger("rpcx")
 
 BACKLOG: Final = 1024  # connections that wait to be accepted
 MOST_BUFFERS: Final = 1024  # in one sendmsg: IOV_MAX on Linux
+LOCAL_BUFFER: Final = 1 << 20  # bytes a local socket may hold; the system caps it (Linux: wmem_max, 208 KiB)
 JOIN: Final = 16_384  # bytes up to which buffers are joined: one copy is cheaper than gathering
 
 Admit = Callable[[socket.socket, object], PeerFacts]  # facts of an accepted peer; AccessDenied refuses it
@@ -25,6 +26,8 @@ class SocketStream:
 
     def __init__(self, sock: socket.socket, facts: PeerFacts) -> None:
         sock.setblocking(False)
+        if sock.family not in (socket.AF_INET, socket.AF_INET6):
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, LOCAL_BUFFER)  # TCP grows its own
         self.socket = sock
         self.facts = facts
         self.receive = sock.recv  # the method itself: one Python call less for each read

@@ -51,8 +51,10 @@ class ThreadLink:
     # --- sending -------------------------------------------------------------------------------------------
 
     def flush(self) -> None:
-        if self._pump.batching == get_ident():
-            self._pump.dirty.append(self)
+        pump = self._pump
+        if pump.batching == get_ident():
+            if not pump.dirty or pump.dirty[-1] is not self:
+                pump.dirty.append(self)
         else:
             self.send()
 
@@ -95,12 +97,12 @@ class ThreadLink:
     def _keep(self, buffers: Sequence[Buffer], sent: int) -> None:
         """What the stream did not take waits; the pump watches for room."""
         had = bool(self.backlog)
+        if had and not sent and len(buffers) == len(self.backlog):
+            return  # as it was
         self.backlog = rest = _after(buffers, sent)
-        if rest:
+        if rest or had:
             self.session.held_back(sum(memoryview(part).nbytes for part in rest))
-            self._pump.watch_room(self)
-        elif had:
-            self.session.held_back(0)
+        if bool(rest) is not had:
             self._pump.watch_room(self)
 
     # --- what the session asks -----------------------------------------------------------------------------

@@ -20,6 +20,7 @@ import heapq
 import itertools
 import logging
 import os
+import select
 import selectors
 import socket
 import threading
@@ -31,7 +32,7 @@ from typing import Any, Final, Protocol
 from rpcx.abc import Job, Listener, Session, Stream, Waitable
 from rpcx.drivers.links import NEVER, ThreadLink
 from rpcx.drivers.waiting import SPIN_SECONDS, Spinner, give_way
-from rpcx.drivers.workers import LOOP, Workers, run_job
+from rpcx.drivers.workers import LOOP, Workers
 from rpcx.errors import ConnectionLost
 
 log = logging.getLogger("rpcx")
@@ -39,6 +40,8 @@ log = logging.getLogger("rpcx")
 TICK: Final = 0.001  # seconds between two looks of the stand-by; a call this long has overrun
 QUIET_TICKS: Final = 20  # looks without anything new, before the stand-by sleeps for good
 LOOK_AROUND: Final = 63  # every 64 reads of a busy connection the others, and timers, get their turn
+
+NOTICES: Final = hasattr(select, "epoll") or hasattr(select, "kqueue")  # a sleeping selector sees changes
 
 monotonic = time.monotonic
 get_ident = threading.get_ident
@@ -399,7 +402,10 @@ class Pump:
                 if self._deep or not self._standby:
                     self._watch()
                 self._working = job
-                run_job(job)
+                try:
+                    job.run()
+                except Exception:
+                    log.exception("a job failed outside of its call")
                 with self._mutex:
                     leads = self._leader is token
                     if leads:
@@ -562,7 +568,8 @@ class Pump:
         except (KeyError, ValueError, OSError):
             return  # it was closed meanwhile
         self.arm(link)
-        self.wake()
+        if not NOTICES:
+            self.wake()
 
     def broken(self, link: ThreadLink, error: OSError) -> None:
         """The stream failed."""

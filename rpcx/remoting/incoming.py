@@ -48,8 +48,11 @@ class Incoming(Wire):
         if self._sinks:
             message, states, envelope = self._from_sinks(envelope)
         try:
-            rest = envelope[4:]
-            target, name, args, timeout = envelope[:4] if rest else envelope
+            if len(envelope) == 4:  # the common call
+                target, name, args, timeout = envelope
+                rest = None
+            else:
+                target, name, args, timeout, *rest = envelope
             entry = self.table.find(target)
         except (ValueError, TypeError):
             raise ProtocolError("a call's envelope is [target, method, args, seconds, kwargs?, meta?]") from None

@@ -159,12 +159,19 @@ class Leased(Entry):
         self._table = table
 
     def enter(self) -> Any:
-        if not self._table.pinned(self.lease):
-            raise self._table.gone(self.uri)
+        table = self._table
+        with table.lock:  # `ObjectTable.pinned`, written out: this and `leave` are in the path of every call
+            alive = table.manager.enter(self.lease, table.clock())
+        if not alive:
+            raise table.gone(self.uri)
         return self.instance
 
     def leave(self, instance: Any) -> None:
-        self._table.unpin(self.lease)
+        table = self._table
+        with table.lock:
+            due = table.manager.leave(self.lease, table.clock())
+        if due:
+            table.rearm()
 
     @property
     def owned(self) -> bool:

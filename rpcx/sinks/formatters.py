@@ -9,7 +9,6 @@ in bodies over `COUNTED_BODY`: smaller ones cannot hold many (4 MiB of empty lis
 """
 
 import json
-import re
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -39,8 +38,9 @@ COUNTED_BODY: Final = 16_384  # bytes of body from which containers are counted
 SEGMENT_SIZE: Final = 8_192  # bytes from which a buffer travels as a segment
 SURROGATES: Final = "surrogatepass"  # so that any str survives, file names from odd file systems too
 
-SHORT_BODY: Final = 512  # bytes up to which a look for extension types is cheaper than being ready for them
-EXTENSION: Final = re.compile(rb"[\xc7-\xc9\xd4-\xd8]")  # their first bytes; in a text or number they cost time only
+SHORT_BODY: Final = 512  # bytes up to which a body is first decoded as if it had no extension types
+
+unpackb: Final = msgpack.unpackb
 
 BUFFERS: Final = frozenset({bytes, bytearray, memoryview})
 
@@ -84,25 +84,32 @@ class MsgpackFormatter:
 
     def decode(self, body: bytes, segments: Sequence[Buffer], values: Values) -> object:
         """The envelope. Raises ValueError on bytes that are none."""
-        if len(body) <= SHORT_BODY and not segments and EXTENSION.search(body) is None:
-            return self._decode_short(body)
-        return _Decoding(values, segments, self._depth, self._containers).decode(body)
-
-    def _decode_short(self, body: bytes) -> object:
-        """A short body without extension types: what most calls and answers are."""
+        if len(body) > SHORT_BODY or segments:
+            return _Decoding(values, segments, self._depth, self._containers).decode(body)
+        # A short body without extension types: what most calls and answers are.
         try:
-            value = msgpack.unpackb(body, strict_map_key=False, unicode_errors=SURROGATES)
+            value = unpackb(body, strict_map_key=False, unicode_errors=SURROGATES, ext_hook=_extended)
             if type(value) is list:
                 for item in value:
                     kind = type(item)
                     if kind not in SCALARS and not (kind is list and SCALARS.issuperset(map(type, item))):
                         checked_depth(value, self._depth)
                         break
+        except _Extended:
+            return _Decoding(values, segments, self._depth, self._containers).decode(body)
         except (RpcxError, ValueError):
             raise
         except Exception as error:  # noqa: BLE001  # whatever a hostile message provokes, it is no message
             raise ValueError(f"{type(error).__name__}: {error}") from None
         return value
+
+
+class _Extended(Exception):
+    """A short body has extension types after all."""
+
+
+def _extended(code: int, data: bytes) -> object:  # noqa: ARG001  # msgpack's signature
+    raise _Extended
 
 
 class _Encoding:
