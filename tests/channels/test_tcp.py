@@ -1,0 +1,76 @@
+"""``tcp://``: plain, on loopback only."""
+
+import socket
+
+import pytest
+
+from rpcx.channels.tcp import TcpChannel
+from rpcx.channels.urls import host_port, parse
+from rpcx.errors import AccessDenied, NotSent
+from tests.channels.conformance import accepted, check_channel
+
+
+def test_it_is_a_channel():
+    check_channel(TcpChannel(), "tcp://127.0.0.1:0")
+
+
+def test_plain_tcp_has_to_be_asked_for_by_name():
+    for act in (TcpChannel().listen, lambda url: TcpChannel().connect(url, 1.0)):
+        with pytest.raises(AccessDenied, match="insecure=True"):
+            act(parse("tcp://127.0.0.1:4000"))
+
+
+@pytest.mark.parametrize("place", ["0.0.0.0:0", "192.0.2.1:4000", "[::]:0", "[2001:db8::1]:4000", "8.8.8.8:53"])
+def test_plain_tcp_is_for_loopback_only(place):
+    for act in (
+        lambda: TcpChannel().listen(parse(f"tcp://{place}"), insecure=True),
+        lambda: TcpChannel().connect(parse(f"tcp://{place}"), 1.0, insecure=True),
+    ):
+        with pytest.raises(AccessDenied, match="loopback"):
+            act()
+
+
+def test_what_counts_is_the_address_a_name_resolves_to(monkeypatch):
+    def resolve(host, port, **_):
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("192.0.2.7", port))]
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolve)
+    with pytest.raises(AccessDenied, match=r"192\.0\.2\.7"):
+        TcpChannel().connect(parse("tcp://localhost:4000"), 1.0, insecure=True)
+
+
+def test_localhost_means_both_address_families_on_one_port():
+    listener = TcpChannel().listen(parse("tcp://localhost:0"), insecure=True)
+    _, port = host_port(parse(listener.url).location)
+    reached = 0
+    for family, host in ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")):
+        try:
+            with socket.socket(family) as probe:
+                probe.connect((host, port))
+                accepted(listener).close()
+                reached += 1
+        except OSError:
+            assert family == socket.AF_INET6  # this machine has none
+    assert reached == len(listener.filenos())
+    near = TcpChannel().connect(parse(listener.url), 5.0, insecure=True)
+    far = accepted(listener)
+    assert near.socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+    assert far.socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+    for end in (near, far, listener):
+        end.close()
+
+
+def test_a_port_in_use_is_named_with_a_way_out():
+    listener = TcpChannel().listen(parse("tcp://127.0.0.1:0"), insecure=True)
+    with pytest.raises(OSError, match=r"port \d+ is in use.*port 0"):
+        TcpChannel().listen(parse(listener.url), insecure=True)
+    listener.close()
+
+
+def test_a_refused_connection_says_what_was_tried():
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))  # bound and not listening: refused
+        port = taken.getsockname()[1]
+        with pytest.raises(NotSent, match=rf"127\.0\.0\.1 port {port}.*Is the host running") as caught:
+            TcpChannel().connect(parse(f"tcp://127.0.0.1:{port}"), 1.0, insecure=True)
+    assert caught.value.executed == "no"
