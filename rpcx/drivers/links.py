@@ -10,6 +10,7 @@ from rpcx.drivers.workers import LOOP, Workers
 
 CORK: Final = 16  # messages that wait for one another at most (`flush_soon`)
 CORK_SECONDS: Final = 0.0005  # after a pause this long the first message leaves at once
+FLOOD: Final = 8 << 20  # bytes that may wait for a client to take them before it is read no further (NATS: 64 MiB)
 NEVER: Final = float("inf")
 
 monotonic = time.monotonic
@@ -21,6 +22,7 @@ class Pumping(Protocol):
 
     workers: Workers
     batching: int
+    holds_back: bool
     dirty: "list[ThreadLink]"
 
     def wait(self, goal: Waitable, timeout: float | None, /) -> None: ...
@@ -42,6 +44,7 @@ class ThreadLink:
         self.closed = False  # the stream is
         self.backlog: list[Buffer] = []  # given out by the session, not taken by the stream yet
         self.armed = NEVER  # when the pump will next ask the session for its timer
+        self.flooded = False  # so much waits that nothing more is read until the peer takes some
         self._pump = pump
         self._sending = threading.Lock()  # one sender at a time, so that frames stay in order
         self._corked = 0  # messages waiting for `flush_soon`
@@ -100,9 +103,12 @@ class ThreadLink:
         if had and not sent and len(buffers) == len(self.backlog):
             return  # as it was
         self.backlog = rest = _after(buffers, sent)
+        waiting = sum(memoryview(part).nbytes for part in rest)
         if rest or had:
-            self.session.held_back(sum(memoryview(part).nbytes for part in rest))
-        if bool(rest) is not had:
+            self.session.held_back(waiting)
+        flooded = self._pump.holds_back and waiting > FLOOD
+        if bool(rest) is not had or flooded is not self.flooded:
+            self.flooded = flooded
             self._pump.watch_room(self)
 
     # --- what the session asks -----------------------------------------------------------------------------

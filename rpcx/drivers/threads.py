@@ -71,6 +71,9 @@ class Pump:
         self.dirty: list[ThreadLink] = []  # links with something to send at that end
         self._accept = accept
         self._callers_lead = callers_lead
+        # A host stops reading from a client that takes no answers. A client always reads: two ends that both
+        # waited for the other to read would wait for ever.
+        self.holds_back = not callers_lead
         self._spinner = Spinner(spin)
         self._selector = selectors.DefaultSelector()
         self._links: set[ThreadLink] = set()
@@ -243,7 +246,7 @@ class Pump:
                 if self._poll(0):
                     continue
             link = self._hot
-            spins = outstanding and link is not None and not link.closed and self._spinner.bets()
+            spins = outstanding and link is not None and not (link.closed or link.flooded) and self._spinner.bets()
             if spins and self._spin(link, goal):  # type: ignore[arg-type]  # spins says there is a link
                 continue
             # A client's helper expects nothing: only callers spin there.
@@ -562,7 +565,7 @@ class Pump:
 
     def watch_room(self, link: ThreadLink) -> None:
         """Watch for room to send, or stop to."""
-        mask = selectors.EVENT_READ | (selectors.EVENT_WRITE if link.backlog else 0)
+        mask = (selectors.EVENT_WRITE if link.backlog else 0) | (0 if link.flooded else selectors.EVENT_READ)
         try:
             self._selector.modify(link.stream, mask, link)
         except (KeyError, ValueError, OSError):

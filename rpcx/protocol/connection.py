@@ -105,6 +105,7 @@ class Connection:
         self._cancels = 0  # the peer's cancels among …
         self._judged = 0  # … its calls since …
         self._judged_since = now
+        self._streamed: set[int] = set()  # the peer's calls that were answered by an item at least
         if role == "client":
             self._queue([MAGIC + frame(Kind.HELLO, 0, offer.to_bytes())[0]])
 
@@ -186,7 +187,8 @@ class Connection:
 
     def _control(self, kind: int, call_id: int, body: bytes, events: list[Event], now: float) -> None:
         if kind == CANCEL:
-            self._judge_cancel(now)
+            if call_id not in self._streamed:  # leaving a stream early is its normal end
+                self._judge_cancel(now)
             if call_id in self._serving:
                 events.append((CANCEL, call_id, b"", NO_SEGMENTS))
         elif kind == CREDIT:
@@ -332,6 +334,8 @@ class Connection:
             self._check_size(size, segments)
         if self._serving.pop(call_id, None) is None:
             return  # it ended with the connection
+        if self._streamed:
+            self._streamed.discard(call_id)
         if segments:
             self._queue(frame(kind, call_id, body, segments))
         else:
@@ -344,6 +348,7 @@ class Connection:
         if left < 0:
             return 0
         self._serving[call_id] = left
+        self._streamed.add(call_id)
         self._queue(frame(ITEM, call_id, body, segments))
         return left
 
@@ -471,14 +476,16 @@ class Connection:
         self.error = error
         self._allowed = 0
         self._serving.clear()
+        self._streamed.clear()
         self._abandoned.clear()
 
-    def abandon(self) -> list[object]:
-        """The tokens of our calls that will get no answer; afterwards there are none."""
-        tokens = list(self._calls.values())
+    def abandon(self) -> tuple[list[object], list[object]]:
+        """The tokens of our calls that will get no answer: those that left, and those that never did."""
+        unsent = [self._calls.pop(call_id) for call_id in self._held]
+        sent = list(self._calls.values())
         self._calls.clear()
         self._held.clear()
-        return tokens
+        return sent, unsent
 
     # --- within --------------------------------------------------------------------------------------------
 

@@ -20,7 +20,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from rpcx.abc import Buffer, Job, Link
-from rpcx.errors import ConnectionLost, ForkedConnection, MaybeExecuted
+from rpcx.errors import ConnectionLost, ForkedConnection, MaybeExecuted, NotSent, ProtocolError, RpcxError
 from rpcx.protocol.connection import (
     BATCH,
     CALL,
@@ -141,14 +141,25 @@ class Endpoint(Outgoing, Incoming):
             if call is not None:
                 call.credit() if kind == CREDIT else call.cancel()
         elif kind == RELEASE:
-            self._peer_released(body)
+            self._peer_said(lambda: self._peer_released(body), now)
         elif kind == OPENED:
             self._opened(token)
         elif kind == DROPPED:
-            self._decode(body, segments)  # references in it are counted, and given back at once
+            # References in it are counted, and given back at once.
+            self._peer_said(lambda: self._decode(body, segments), now)
         elif kind == CLOSED:
             self._ended(token)
         return None
+
+    def _peer_said(self, listen: Callable[[], object], now: float) -> None:
+        """Take in what the peer said beside calls; nonsense there ends the connection, since nobody is answered."""
+        try:
+            listen()
+        except Exception as error:  # noqa: BLE001  # whatever nonsense provokes
+            wrong = error if isinstance(error, RpcxError) else ProtocolError(f"a message makes no sense: {error}")
+            with self._lock:
+                events = self._connection.fail(wrong)
+            self._handle(events, now)
 
     def _opened(self, agreement: Any) -> None:
         self._chain = chain = self._make_chain(agreement.formatter)
@@ -196,14 +207,15 @@ class Endpoint(Outgoing, Incoming):
             if self.error is not None:
                 return
             self.error = error if error is not None else ConnectionLost("it was closed")
-            tokens = self._connection.abandon()
+            sent, unsent = self._connection.abandon()
         calls, self._serving = list(self._serving.values()), {}
         text = f"{self._link.facts if self._link is not None else 'the peer'}: {self.error}"
         if not self.opened.arrived:
             self.opened.fail(self.error)
-        for token in tokens:
-            failed = MaybeExecuted(f"{text}; the call may have run", peer=str(self.facts))
-            token.fail(failed)  # type: ignore[attr-defined]  # a Pending or IncomingItems
+        for tokens, kind, fate in ((sent, MaybeExecuted, "may have run"), (unsent, NotSent, "was not sent")):
+            for token in tokens:
+                failed = kind(f"{text}; the call {fate}", peer=str(self.facts))
+                token.fail(failed)  # type: ignore[attr-defined]  # a Pending, CallFuture or IncomingItems
         for call in calls:
             call.cancel()
         if self._on_close is not None:

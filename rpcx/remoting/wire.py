@@ -158,7 +158,9 @@ class Wire:
 
     def _peer_released(self, body: bytes) -> None:
         released = self._decode(body, ())
-        pairs = [(uri, count) for uri, count in released if isinstance(uri, str) and isinstance(count, int)]
+        pairs = [(uri, count) for uri, count in released if isinstance(uri, str) and type(count) is int and count > 0]
+        if len(pairs) != len(released):
+            raise ProtocolError("a release is a list of ids and counts")
         self.table.release(pairs, self.holder)
 
     def host_reference(self) -> Reference:

@@ -187,7 +187,7 @@ def test_an_answer_to_a_call_that_was_not_sent_yet_breaks_the_protocol(kind):
     events = pair.client.receive(wire(kind, held), NOW)
     assert len(events) == 1
     assert isinstance(error_of(events), ProtocolError)
-    assert pair.client.abandon() == ["sent", "held"]
+    assert pair.client.abandon() == (["sent"], ["held"])
 
 
 # --- cancelling ---------------------------------------------------------------------------------------------
@@ -529,7 +529,7 @@ def test_a_call_answered_in_the_same_read_as_an_error_has_its_answer():
     events = client.receive(wire(RETURN, 1, b"mine") + wire(255), NOW)
     assert plain(events)[0] == (RETURN, "call 1", b"mine", [])
     error_of(events)
-    assert client.abandon() == ["call 2", "call 4"]
+    assert client.abandon() == (["call 2", "call 4"], [])
 
 
 # --- time ---------------------------------------------------------------------------------------------------
@@ -637,8 +637,8 @@ def test_goodbye_ends_both_sides_in_order():
     assert pair.server.phase == Phase.CLOSED
     assert plain(pair.client.eof()) == [(CLOSED, type(None), b"", [])]
     assert pair.client.error is None
-    assert pair.client.abandon() == ["t"]
-    assert pair.client.abandon() == []
+    assert pair.client.abandon() == (["t"], [])
+    assert pair.client.abandon() == ([], [])
 
 
 def test_nothing_new_is_sent_after_goodbye():
@@ -657,7 +657,7 @@ def test_nothing_new_is_sent_after_goodbye():
     client.receive(wire(RETURN, 1), NOW)
     assert client.cancel(held) is False
     assert not client.ready
-    assert client.abandon() == ["new"]
+    assert client.abandon() == ([], ["new"])
 
 
 def test_a_one_way_call_does_not_wait_for_the_handshake():
@@ -705,7 +705,7 @@ def test_the_end_of_the_stream_without_a_goodbye_is_a_loss():
     assert isinstance(error_of(client.eof()), ConnectionLost)
     assert client.eof() == []
     assert client.receive(wire(RETURN, 1), NOW) == []
-    assert client.abandon() == ["t"]
+    assert client.abandon() == (["t"], [])
 
 
 def test_what_is_found_wrong_above_is_told_to_the_peer():
