@@ -343,7 +343,7 @@ class Process(AbstractContextManager["Process"]):
     @abstractmethod
     @rpcx.method(blocking=True)
     def suspend(self) -> None:
-        """Hold it (SIGSTOP); an owned process with its descendants."""
+        """Hold it (SIGSTOP); an owned process with its descendants. Returns when they stand still."""
 
     @abstractmethod
     @rpcx.method(blocking=True)

@@ -5,6 +5,7 @@ beside this one: `processes` (identity and signals), `children` (what was starte
 and output), `table` (what there is to see), `rules` (what is allowed).
 """
 
+import contextlib
 from collections.abc import Iterator
 from signal import SIGCONT, SIGKILL, SIGSTOP, SIGTERM, Signals
 from typing import Annotated, ClassVar
@@ -31,9 +32,9 @@ from schemas.process_control import (
     signal_number,
 )
 from services.process_control import table
-from services.process_control.children import Child, Children
+from services.process_control.children import HOLD_SECONDS, Child, Children
 from services.process_control.pipes import Output
-from services.process_control.processes import Handle, look
+from services.process_control.processes import Handle, look, stopped_within
 from services.process_control.rules import Rules
 
 
@@ -129,6 +130,7 @@ class ProcessService(Process):
     def suspend(self) -> None:
         if self._child is None:
             self._send(SIGSTOP)
+            stopped_within(HOLD_SECONDS, self._handle.pid)
         elif not self._child.hold():
             raise self._gone()
 
@@ -177,12 +179,13 @@ class ProcessService(Process):
 
     def _stop_foreign(self, grace: float) -> StopReport:
         self._send(SIGTERM)
-        self._send(SIGCONT)
         killed: tuple[ProcessId, ...] = ()
-        if not self._handle.wait(grace, rpcx.check):
-            self._send(SIGKILL)
-            killed = (self.id(),)
-            self._handle.wait(None, rpcx.check)
+        with contextlib.suppress(ProcessLookupError):  # it has ended, between any two of these
+            self._send(SIGCONT)  # suspended, it would not hear the other
+            if not self._handle.wait(grace, rpcx.check):
+                self._send(SIGKILL)
+                killed = (self.id(),)
+                self._handle.wait(None, rpcx.check)
         return StopReport(status=ExitStatus(), signalled=(self.id(),), killed=killed)
 
     def _gone(self) -> ProcessLookupError:

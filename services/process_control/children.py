@@ -32,12 +32,13 @@ from typing import Final
 from rpcx.errors import LimitExceeded
 from schemas.process_control import OUTPUT_KEPT, ExitStatus, ProcessId, SpawnSpec, StopReport
 from services.process_control.pipes import Input, Output
-from services.process_control.processes import SLICE, Check, Handle, Seen, family, send
+from services.process_control.processes import SLICE, Check, Handle, Seen, family, send, stopped_within
 
 log = logging.getLogger(__name__)
 
 LINGER: Final = 0.5  # seconds between two looks for the family of a child that has ended
 PAUSE: Final = 0.02  # seconds between two looks while stopping
+HOLD_SECONDS: Final = 1.0  # for SIGSTOP to take effect
 KILL_SECONDS: Final = 5.0  # SIGKILL takes effect at once, but for a process that hangs in the kernel
 MOST_CHILDREN: Final = 64  # that one agent has at once: each costs a thread and up to four descriptors
 
@@ -142,6 +143,7 @@ class Child:
         held: set[ProcessId] = set()
         while not held.issuperset(reached := self.send(signal.SIGSTOP)):
             held.update(reached)
+            stopped_within(HOLD_SECONDS, *(one.pid for one in reached))
         return bool(held)
 
     def stop(self, grace: float, check: Check | None = None) -> StopReport | None:

@@ -17,7 +17,6 @@ import os
 import select
 import threading
 import time
-from collections import deque
 from collections.abc import Iterator
 from typing import Final
 
@@ -35,7 +34,7 @@ class Output:
         self._most = kept  # bytes kept at most, and between the first and the last reader
         self._name = name  # for messages
         self._turn = threading.Condition()  # around all below; notified when there is more, or room
-        self._chunks: deque[bytes] = deque()
+        self._kept = bytearray()  # taking from its front costs nothing, CPython only moves a pointer
         self._oldest = 0  # position of the first byte kept
         self._end = 0  # position behind the last byte read
         self._ended = False  # the pipe has ended: no process has it open for writing
@@ -50,24 +49,22 @@ class Output:
         """
         reader = object()
         with self._turn:
-            position = self._place(start)
-            self._readers[reader] = position
+            self._readers[reader] = self._place(start)
         try:
             while True:
-                chunk = self._next(position)
-                if chunk is None:
-                    self._wait(position)
+                chunk = self._next(reader)
+                if chunk:
+                    yield chunk
+                elif chunk is None:
+                    self._wait(reader)
                     check()
-                    continue
-                if not chunk:
+                else:
                     return
-                yield chunk
-                position += len(chunk)
-                with self._turn:
-                    self._readers[reader] = position
-                    self._turn.notify_all()
         finally:
-            self._leave(reader)
+            with self._turn:
+                del self._readers[reader]
+                self._turn.notify_all()
+                self._release()
 
     def _place(self, start: int | None) -> int:
         if start is None:
@@ -79,59 +76,54 @@ class Output:
             )
         return start
 
-    def _next(self, position: int) -> bytes | None:
-        """What follows ``position``: some bytes, ``b""`` at the end, None: nothing yet."""
+    def _next(self, reader: object) -> bytes | None:
+        """What follows for this reader: some bytes, ``b""`` at the end, None: nothing yet."""
         with self._turn:
-            if position < self._end:
-                return self._kept(position)
-            if self._ended or self._closed:
-                return b""
-            if self._end - min(self._readers.values()) >= self._most:
-                return None  # the slowest reader has to come first
-            try:
-                chunk = os.read(self._fd, CHUNK)
-            except BlockingIOError:
-                return None
-            self._ended = not chunk
-            self._keep(chunk)
+            position = self._readers[reader]
+            if position == self._end and not self._fetch():
+                return b"" if self._ended or self._closed else None
+            place = position - self._oldest
+            chunk = bytes(memoryview(self._kept)[place : place + CHUNK])
+            self._readers[reader] = position + len(chunk)
+            self._forget()
             self._turn.notify_all()
             return chunk
 
-    def _keep(self, chunk: bytes) -> None:
-        if not chunk:
-            return
-        self._chunks.append(chunk)
+    def _fetch(self) -> bool:
+        """Read the pipe once, if there is something and the slowest reader is not too far behind."""
+        if self._ended or self._closed or not self._room():
+            return False
+        try:
+            chunk = os.read(self._fd, CHUNK)
+        except BlockingIOError:
+            return False
+        self._ended = not chunk
+        self._kept += chunk
         self._end += len(chunk)
-        needed = min(self._end - self._most, *self._readers.values())  # from here on all stay
-        while self._oldest + len(self._chunks[0]) <= needed:
-            self._oldest += len(self._chunks.popleft())
+        return bool(chunk)
 
-    def _kept(self, position: int) -> bytes:
-        at = self._oldest
-        for chunk in self._chunks:
-            if position < at + len(chunk):
-                return chunk[position - at :]
-            at += len(chunk)
-        raise AssertionError(f"position {position} is behind {self._end}")
+    def _room(self) -> bool:
+        return self._end - min(self._readers.values()) < self._most
 
-    def _wait(self, position: int) -> None:
+    def _forget(self) -> None:
+        """Drop what is older than it has to be and has been read by all readers."""
+        needed = min(self._end - self._most, *self._readers.values())
+        if needed > self._oldest:
+            del self._kept[: needed - self._oldest]
+            self._oldest = needed
+
+    def _wait(self, reader: object) -> None:
         """Until there may be more, at most a slice."""
         with self._turn:
-            if position < self._end or self._closed:
+            if self._readers[reader] < self._end or self._closed:
                 return
-            if self._end - min(self._readers.values()) >= self._most:
+            if not self._room():
                 self._turn.wait(SLICE)
                 return
             fd = self._fd  # stays open while there are readers
         poll = select.poll()
         poll.register(fd, select.POLLIN)
         poll.poll(SLICE * 1000)
-
-    def _leave(self, reader: object) -> None:
-        with self._turn:
-            self._readers.pop(reader, None)
-            self._turn.notify_all()
-            self._release()
 
     def close(self) -> None:
         """No more output; readers end with what is kept. Twice is fine."""

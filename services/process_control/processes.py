@@ -57,6 +57,7 @@ class Seen(NamedTuple):
     session: int
     started: float  # as `schemas.process_control.ProcessId` counts
     alive: bool  # False: a zombie, which has ended and is only waited for
+    stopped: bool  # suspended
 
 
 def look(pid: int) -> Seen:
@@ -88,6 +89,7 @@ def _look_linux(pid: int) -> Seen | None:
         session=int(fields[3]),
         started=int(fields[19]) / TICKS,
         alive=fields[0] not in (b"Z", b"X", b"x"),
+        stopped=fields[0] in (b"T", b"t"),
     )
 
 
@@ -95,9 +97,10 @@ def _look_psutil(pid: int) -> Seen | None:
     try:
         process = psutil.Process(pid)
         with process.oneshot():
-            alive = process.status() not in (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD)
-            started, parent = process.create_time(), process.ppid()
-        return Seen(pid, parent, os.getpgid(pid), os.getsid(pid), started, alive)
+            status, started, parent = process.status(), process.create_time(), process.ppid()
+        alive = status not in (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD)
+        stopped = status in (psutil.STATUS_STOPPED, psutil.STATUS_TRACING_STOP)
+        return Seen(pid, parent, os.getpgid(pid), os.getsid(pid), started, alive, stopped)
     except (psutil.Error, OSError):
         return None
 
@@ -257,3 +260,25 @@ def send(seen: Seen, number: int) -> bool:
         return True
     finally:
         handle.close()
+
+
+def stopped_within(seconds: float, *pids: int) -> bool:
+    """Whether all of these processes are suspended, or have ended, within so many seconds.
+
+    SIGSTOP takes effect when a process runs next: a little later on a busy machine, and never while it hangs in
+    the kernel.
+    """
+    deadline = time.monotonic() + seconds
+    while not all(_rests(pid) for pid in pids):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(POLL / 10)
+    return True
+
+
+def _rests(pid: int) -> bool:
+    try:
+        seen = look(pid)
+    except ProcessLookupError:
+        return True
+    return seen.stopped or not seen.alive
