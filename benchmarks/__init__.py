@@ -1,0 +1,1 @@
+"""rpcx beside its peers and a raw socket, in one run: ``python -m benchmarks``."""
