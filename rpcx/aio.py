@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager
 from typing import Any, ParamSpec, Self, TypeVar, overload
 
 from rpcx.abc import Job
-from rpcx.client import CONNECT_SECONDS, Batch, Connector, settle_batch
+from rpcx.client import CONNECT_SECONDS, Batch, Connector
 from rpcx.drivers.aio import AioPump
 from rpcx.errors import NotSent
 from rpcx.protocol.handshake import Limits
@@ -169,13 +169,15 @@ async def batch(proxy: Any) -> AsyncIterator[Any]:  # a proxy; a recorder with i
         raise TypeError(f"rpcx.aio.batch({proxy!r}): a remote object's proxy is needed")
     recorder = Batch(proxy._rpcx_ref, proxy._rpcx_contract)  # of our proxies
     yield recorder
-    await _send(recorder)
+    if recorder.calls:
+        await _send(recorder)
 
 
 async def _send(recorder: Batch) -> None:
-    calls, futures = recorder.calls, recorder.futures
-    if not calls:
-        return
-    endpoint: Any = calls[0][0].endpoint  # an Endpoint, which also sends batches
-    answers = await endpoint.batch_async(calls)
-    settle_batch(endpoint, calls, futures, answers)
+    endpoint: Any = recorder.reference.endpoint  # an Endpoint, which also sends batches
+    try:
+        answers = await endpoint.batch_async(recorder.reference, recorder.calls)
+    except BaseException as error:
+        recorder.fail(error)
+        raise
+    recorder.settle(endpoint, *answers)

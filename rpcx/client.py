@@ -18,12 +18,14 @@ from rpcx.channels.urls import Url, parse
 from rpcx.drivers.threads import Pump
 from rpcx.drivers.waiting import SPIN_SECONDS
 from rpcx.drivers.workers import LOOP
-from rpcx.errors import InvalidArguments, NotSent
+from rpcx.errors import InvalidArguments, NotSent, ProtocolError
 from rpcx.protocol.handshake import Limits
 from rpcx.realm import FORMATTERS, GRACE, Realm
 from rpcx.remoting.contract import Contract, Method, Mode, contract_of
 from rpcx.remoting.endpoint import Endpoint
 from rpcx.remoting.leases import HOST, AsyncLeaseHandle, LeaseHandle, handle_of
+from rpcx.remoting.outgoing import BatchCall
+from rpcx.remoting.pending import LightFuture
 from rpcx.remoting.proxy import Flavour, Proxy, make_proxy, target_of
 from rpcx.remoting.references import Reference
 from rpcx.sinks.chain import Sink
@@ -304,10 +306,10 @@ class Batch:
     """Records calls; see `batch`."""
 
     def __init__(self, reference: Reference, contract: Contract | None) -> None:
-        self._reference = reference
+        self.reference = reference
+        self.calls: list[BatchCall] = []
+        self.futures: list[LightFuture] = []
         self._contract = contract
-        self.calls: list[tuple[Reference, Method, tuple[object, ...], dict[str, object]]] = []
-        self.futures: list[Future[Any]] = []
 
     def __getattr__(self, name: str) -> Callable[..., "Future[Any]"]:
         method = self._contract.methods.get(name) if self._contract is not None else None
@@ -316,40 +318,44 @@ class Batch:
             raise AttributeError(f"{kind} has no remote method {name!r} that can be part of a batch")
 
         def record(*args: object, **kwargs: object) -> Future[Any]:
-            future: Future[Any] = Future()
-            self.calls.append((self._reference, method, args, kwargs))
+            future = LightFuture()
+            self.calls.append((method, args, kwargs))
             self.futures.append(future)
             return future
 
+        self.__dict__[name] = record  # found at once from now on
         return record
 
     def send(self) -> None:
         """Send what was recorded in one frame, and wait for the answers."""
-        if not self.calls:
-            return
-        reference = self._reference
-        endpoint: Any = reference.endpoint  # an Endpoint, which also sends batches
+        endpoint: Any = self.reference.endpoint  # an Endpoint, which also sends batches
         try:
-            pending = endpoint.batch(self.calls)
-            answers = endpoint.wait_batch(pending, reference, self.calls[0][1])
+            pending = endpoint.batch(self.reference, self.calls)
+            answers = endpoint.wait_batch(pending, self.reference, self.calls[0][0])
         except BaseException as error:
-            for future in self.futures:
-                future.set_exception(error)
+            self.fail(error)
             raise
-        settle_batch(endpoint, self.calls, self.futures, answers)
+        self.settle(endpoint, *answers)
 
+    def fail(self, error: BaseException) -> None:
+        """None of its calls was answered."""
+        for future in self.futures:
+            future.settle(None, error)
 
-def settle_batch(endpoint: Endpoint, calls: Sequence[Any], futures: Sequence[Any], answers: Sequence[Any]) -> None:
-    """Hand the answers of a batch to its futures."""
-    for (_, method, _, _), future, answer in zip(calls, futures, answers, strict=True):
-        try:
-            if len(answer) > 1:
-                raise endpoint.fault_of(answer[1])
-            value = method.result(answer[0])
-        except Exception as error:  # noqa: BLE001  # it is the future's outcome
-            future.set_exception(error)
-        else:
-            future.set_result(value)
+    def settle(self, endpoint: Any, values: list[Any], faults: list[Any]) -> None:  # an Endpoint
+        """Hand the answers to the futures."""
+        if len(values) != len(self.futures):
+            raise ProtocolError(f"a batch of {len(self.futures)} calls was answered {len(values)} times")
+        failed = dict(faults)
+        for index, ((method, _, _), future, value) in enumerate(zip(self.calls, self.futures, values, strict=True)):
+            try:
+                if index in failed:
+                    raise endpoint.fault_of(failed[index])
+                checked = method.result(value)
+            except Exception as error:  # noqa: BLE001  # it is the future's outcome
+                future.settle(None, error)
+            else:
+                future.settle(checked, None)
 
 
 @contextmanager
@@ -363,7 +369,8 @@ def batch(proxy: Any) -> Iterator[Any]:  # a proxy; a recorder with its methods
         raise TypeError(f"rpcx.batch({proxy!r}): a remote object's proxy is needed")
     recorder = Batch(proxy._rpcx_ref, proxy._rpcx_contract)  # of our proxies
     yield recorder
-    recorder.send()
+    if recorder.calls:
+        recorder.send()
 
 
 def _contract(cls: Any, what: str) -> Contract:  # whatever was given as a class

@@ -323,67 +323,137 @@ class IncomingStream(IncomingCall):
             self.answer_fault(error)
 
 
-class IncomingBatch(IncomingCall):
-    """Many calls in one frame: run one after the other, answered together. One that fails stops no other."""
-
-    __slots__ = ("_answers", "calls")
-
-    def __init__(self, endpoint: Answerer, call_id: int, calls: "list[IncomingCall | RpcxError]") -> None:
-        first = next(call for call in calls if isinstance(call, IncomingCall))
-        super().__init__(endpoint, call_id, first.entry, first.method)
-        self.calls = calls  # an error stands for a call that could not be begun
-        self.is_async = any(isinstance(call, IncomingCall) and call.is_async for call in calls)
-        self._answers: list[object] = []  # [value] or [None, fault] each
-
-    @property
-    def blocking(self) -> bool:
-        return any(isinstance(call, IncomingCall) and call.blocking for call in self.calls)
-
-    def run(self) -> None:
-        for call in self.calls:
-            if isinstance(call, IncomingCall):
-                call.run()
-            else:
-                self._answers.append([None, self.endpoint.fault(call)])
-        self.endpoint.answer(self, self._answers)
-
-    async def run_async(self) -> None:
-        for call in self.calls:
-            if not isinstance(call, IncomingCall):
-                self._answers.append([None, self.endpoint.fault(call)])
-            elif call.is_async:
-                await call.run_async()
-            else:
-                call.run()
-        self.endpoint.answer(self, self._answers)
-
-    def collect(self, answer: object) -> None:
-        """One of its calls ended."""
-        self._answers.append(answer)
-
-    def cancel(self) -> None:
-        self.cancelled = True
-        for call in self.calls:
-            if isinstance(call, IncomingCall):
-                call.cancel()
-
-
-class BatchedCall(IncomingCall):
-    """One call of a batch."""
+class BatchedRun(IncomingCall):
+    """Calls of a batch that follow one another on one method: found, entered and pinned once."""
 
     __slots__ = ("batch",)
 
     def __init__(self, endpoint: Answerer, call_id: int, entry: Entry, method: Method) -> None:
         super().__init__(endpoint, call_id, entry, method)
-        self.batch: IncomingBatch | None = None  # set once all its calls are known
+        self.batch: IncomingBatch | None = None  # set once all its runs are known
 
-    def answer(self, value: object) -> None:
-        if self.batch is not None:
-            self.batch.collect([value])
+    def calls(self) -> int:
+        """How many there are."""
+        return len(self.args)
 
-    def answer_fault(self, error: BaseException) -> None:
-        if self.batch is not None:
-            self.batch.collect([None, self.endpoint.fault(error)])
+    def run(self) -> None:
+        batch, method = self.batch, self.method
+        assert batch is not None
+        token = serving.set(self)
+        try:
+            instance = self.entry.enter()
+        except Exception as error:  # noqa: BLE001  # the callers' answer
+            self.all_failed(error)
+            serving.reset(token)
+            return
+        function, arguments, kwargs = method.function, method.arguments, self.kwargs
+        try:
+            for each in self.args:
+                try:
+                    args, named = arguments(each, kwargs)
+                    batch.returned(function(instance, *args, **named))
+                except BaseException as error:  # noqa: BLE001  # whatever a method raises is its caller's answer
+                    batch.failed(error)
+        finally:
+            self.entry.leave(instance)
+            serving.reset(token)
+
+    async def run_async(self) -> None:
+        batch, method = self.batch, self.method
+        assert batch is not None
+        token = serving.set(self)
+        try:
+            instance = self.entry.enter()
+        except Exception as error:  # noqa: BLE001  # the callers' answer
+            self.all_failed(error)
+            serving.reset(token)
+            return
+        try:
+            for each in self.args:
+                try:
+                    args, named = method.arguments(each, self.kwargs)
+                    batch.returned(await method.function(instance, *args, **named))
+                except BaseException as error:  # noqa: BLE001  # whatever a method raises is its caller's answer
+                    batch.failed(error)
+        finally:
+            self.entry.leave(instance)
+            serving.reset(token)
+
+    def all_failed(self, error: BaseException) -> None:
+        """None of its calls can be made."""
+        assert self.batch is not None
+        for _ in self.args:
+            self.batch.failed(error)
+
+
+class FailedRun:
+    """A run that cannot be begun, and why."""
+
+    __slots__ = ("count", "error")
+
+    def __init__(self, error: RpcxError, count: int) -> None:
+        self.error = error
+        self.count = count  # calls in it
+
+
+class IncomingBatch(IncomingCall):
+    """Many calls in one frame: run one after the other, answered together. One that fails stops no other."""
+
+    __slots__ = ("_faults", "_values", "runs")
+
+    def __init__(self, endpoint: Answerer, call_id: int, runs: list[BatchedRun | FailedRun]) -> None:
+        begun = [run for run in runs if isinstance(run, BatchedRun)]
+        super().__init__(endpoint, call_id, begun[0].entry, begun[0].method)
+        self.runs = runs
+        self.is_async = any(run.is_async for run in begun)
+        self._values: list[object] = []  # what each call returned; None where it failed
+        self._faults: list[object] = []  # [index, fault] of those
+        for run in begun:
+            run.batch = self
+
+    @property
+    def blocking(self) -> bool:
+        return any(isinstance(run, BatchedRun) and run.blocking for run in self.runs)
+
+    def overran(self, now: float) -> None:
+        """Many short calls may take long together: no method is to blame."""
+
+    def run(self) -> None:
+        for run in self.runs:
+            if isinstance(run, BatchedRun):
+                run.run()
+            else:
+                self._failed_all(run)
+        self.endpoint.answer(self, [self._values, self._faults])
+
+    async def run_async(self) -> None:
+        for run in self.runs:
+            if not isinstance(run, BatchedRun):
+                self._failed_all(run)
+            elif run.is_async:
+                await run.run_async()
+            else:
+                run.run()
+        self.endpoint.answer(self, [self._values, self._faults])
+
+    def returned(self, value: object) -> None:
+        """The next call ended well."""
+        self._values.append(value)
+
+    def failed(self, error: BaseException) -> None:
+        """The next call failed."""
+        self._faults.append([len(self._values), self.endpoint.fault(error)])
+        self._values.append(None)
+
+    def _failed_all(self, run: FailedRun) -> None:
+        for _ in range(run.count):
+            self.failed(run.error)
+
+    def cancel(self) -> None:
+        self.cancelled = True
+        for run in self.runs:
+            if isinstance(run, BatchedRun):
+                run.cancel()
 
 
 def _gave_up(call: IncomingCall) -> Cancelled:

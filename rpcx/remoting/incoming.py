@@ -10,8 +10,8 @@ from rpcx.context import DEEPEST
 from rpcx.errors import ContractMismatch, InvalidArguments, LimitExceeded, ObjectNotFound, ProtocolError, RpcxError
 from rpcx.messages import Call, Fault, Return
 from rpcx.protocol.connection import BATCH, END, FAULT, RETURN, Connection
-from rpcx.remoting.dispatch import BatchedCall, IncomingBatch, IncomingCall, IncomingOneway, IncomingStream
-from rpcx.remoting.objects import Entry, ObjectTable
+from rpcx.remoting.dispatch import BatchedRun, FailedRun, IncomingBatch, IncomingCall, IncomingOneway, IncomingStream
+from rpcx.remoting.objects import Entry, ObjectTable, SingleCall
 from rpcx.remoting.proxy import Flavour, Proxy
 from rpcx.remoting.wire import Wire
 
@@ -114,25 +114,36 @@ class Incoming(Wire):
 
     def _incoming_batch(self, call_id: int, envelopes: Any, now: float) -> Job | None:
         if not isinstance(envelopes, list) or not envelopes:
-            raise ProtocolError("a batch is a list of calls")
-        calls: list[Any] = []
-        for envelope in envelopes:
-            try:
-                job = self._prepare(envelope, call_id, now, BatchedCall)
-                if job.method.streams:
-                    raise InvalidArguments(f"{job.uri}.{job.method_name} streams; it cannot be part of a batch")
-                calls.append(job)
-            except RpcxError as error:
-                calls.append(error)
-        if not any(isinstance(call, IncomingCall) for call in calls):
-            self._answer(call_id, RETURN, [[[None, self.fault(call)] for call in calls]])
+            raise ProtocolError("a batch is a list of runs of calls")
+        runs = [run for envelope in envelopes for run in self._runs(call_id, envelope, now)]
+        if not any(isinstance(run, BatchedRun) for run in runs):
+            fault = self.fault(runs[0].error)  # type: ignore[union-attr]  # a FailedRun, as all are
+            count = sum(run.count for run in runs)  # type: ignore[union-attr, misc]  # likewise
+            self._answer(call_id, RETURN, [[[None] * count, [[index, fault] for index in range(count)]]])
             return None
-        batch = IncomingBatch(self, call_id, calls)
-        for call in calls:
-            if isinstance(call, BatchedCall):
-                call.batch = batch
+        batch = IncomingBatch(self, call_id, runs)
         self._serving[call_id] = batch
         return batch
+
+    def _runs(self, call_id: int, envelope: Any, now: float) -> list[BatchedRun | FailedRun]:
+        """One run of calls on one method; of single-call objects, and with message sinks, each call by itself."""
+        if not isinstance(envelope, list) or len(envelope) < 4 or not isinstance(envelope[2], list):
+            raise ProtocolError("a run of a batch is [target, method, [args, …], seconds, kwargs?, meta?]")
+        calls = envelope[2]
+        if self._sinks and len(calls) > 1:
+            return [run for args in calls for run in self._runs(call_id, [*envelope[:2], [args], *envelope[3:]], now)]
+        try:
+            first = [*envelope[:2], calls[0] if calls else [], *envelope[3:]]
+            run = self._prepare(first, call_id, now, BatchedRun)
+            if run.method.streams:
+                raise InvalidArguments(f"{run.uri}.{run.method_name} streams; it cannot be part of a batch")
+        except RpcxError as error:
+            return [FailedRun(error, len(calls))]
+        assert isinstance(run, BatchedRun)
+        if isinstance(run.entry, SingleCall) and len(calls) > 1:
+            return [run for args in calls for run in self._runs(call_id, [*envelope[:2], [args], *envelope[3:]], now)]
+        run.args = [run.args] if len(calls) == 1 else calls
+        return [run]
 
     def _refuse(self, call_id: int, error: Exception) -> None:
         if isinstance(error, ValueError) and not isinstance(error, RpcxError):

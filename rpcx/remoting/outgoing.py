@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 DESCRIBE: Final = dynamic_method("contract")  # of the host's own service: an object's contract, as data
 
 
+BatchCall = tuple[Method, tuple[object, ...], dict[str, object]]  # one recorded call
+
+
 class Outgoing(Requests):
     """Calls to the peer."""
 
@@ -244,29 +247,39 @@ class Outgoing(Requests):
 
     # --- many at once ------------------------------------------------------------------------------------------
 
-    def batch(self, calls: list[tuple[Reference, Method, tuple[object, ...], dict[str, object]]]) -> Pending:
-        """Send many calls in one frame; the pending's value is the list of their answers."""
+    def batch(self, ref: Reference, calls: Sequence[BatchCall]) -> Pending:
+        """Send many calls in one frame: runs of calls that follow one another on one method."""
         timeout = remaining()
-        envelopes = [self._envelope(ref, method, args, kwargs, timeout) for ref, method, args, kwargs in calls]
-        body, segments = self._encode(envelopes, self._own_values)
+        runs: list[list[Any]] = []
+        last: Method | None = None
+        for method, args, kwargs in calls:
+            if method is last and not kwargs:
+                runs[-1][2].append(list(args))
+                continue
+            envelope = self._envelope(ref, method, args, kwargs, timeout)
+            envelope[2] = [envelope[2]]
+            runs.append(envelope)
+            last = method if not kwargs else None
+        try:
+            body, segments = self._encode(runs, self._own_values)
+        except TypeError as error:
+            raise self._cannot_travel(error, ref, calls[0][0]) from None
         pending = Pending()
         self._transmit(BATCH, pending, body, segments)
         return pending
 
     def wait_batch(self, pending: Pending, ref: Reference, method: Method) -> list[Any]:
-        """The answers of a batch: ``[value]`` or ``[None, fault]`` each."""
+        """The answers of a batch: ``[values, [[index, fault], …]]``."""
         timeout = remaining()
         self._link.wait(pending, timeout)
         return self._batch_answers(pending, ref, method, timeout)
 
-    async def batch_async(
-        self, calls: list[tuple[Reference, Method, tuple[object, ...], dict[str, object]]]
-    ) -> list[Any]:
+    async def batch_async(self, ref: Reference, calls: Sequence[BatchCall]) -> list[Any]:
         """Send many calls in one frame and await their answers."""
         timeout = remaining()
-        pending = self.batch(calls)
+        pending = self.batch(ref, calls)
         await self._arrival(pending, timeout)
-        return self._batch_answers(pending, calls[0][0], calls[0][1], timeout)
+        return self._batch_answers(pending, ref, calls[0][0], timeout)
 
     def _batch_answers(self, pending: Pending, ref: Reference, method: Method, timeout: float | None) -> list[Any]:
         if not pending.arrived:
@@ -275,9 +288,10 @@ class Outgoing(Requests):
         if pending.kind != RETURN:
             self._raise_fault(pending, ref, method)
         value = self._decode(pending.body, pending.segments)
-        if not isinstance(value, list) or len(value) != 1 or not isinstance(value[0], list):
-            raise ProtocolError("the answer to a batch is not a list")
-        return value[0]
+        match value:
+            case [[[*values], [*faults]]] if all(type(f) is list and len(f) == 2 for f in faults):
+                return [values, faults]
+        raise ProtocolError("the answer to a batch is [values, faults]")
 
 
 def _wake(future: "asyncio.Future[None]") -> None:

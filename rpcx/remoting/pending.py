@@ -90,13 +90,62 @@ class Pending(Parking):
             self.callback(self)
 
 
-class CallFuture(Parking, Future[Any]):
-    """A `concurrent.futures.Future` whose `result` pumps the connection instead of only sleeping.
+class LightFuture(Future[Any]):
+    """A `concurrent.futures.Future` that costs a third of a stock one.
 
     A stock future makes a condition with its lock at birth, which costs as much as sending the call. Here it is
     made when somebody needs it: `_condition` is a property, and settling looks for it after the state was set,
     so whoever made it in between is told (each looks after it wrote, so one of them sees the other).
     """
+
+    # The base class's own attributes, as they are at birth. Its lists are made with the condition, since it
+    # touches them under that only.
+    _state = "PENDING"
+    _result: Any = None
+    _exception: BaseException | None = None
+    _waiters: list[Any]
+    _done_callbacks: list[Callable[[Future[Any]], object]]
+
+    def __init__(self) -> None:
+        """Nothing: see the attributes above."""
+
+    @property
+    def _condition(self) -> threading.Condition:  # type: ignore[override]  # an attribute in the base class
+        own = self.__dict__
+        if "condition" not in own:
+            own.setdefault("_waiters", [])
+            own.setdefault("_done_callbacks", [])
+            own.setdefault("condition", threading.Condition())
+        return own["condition"]  # type: ignore[no-any-return]  # set above, by whichever thread was first
+
+    def settle(self, value: object, error: BaseException | None) -> None:
+        """Set the outcome, and tell whoever waits."""
+        if self._state != "PENDING":
+            return  # cancelled
+        self._result = value
+        if error is not None:
+            self._exception = error
+        self._state = "FINISHED"
+        self._told()
+        condition: threading.Condition | None = self.__dict__.get("condition")
+        if condition is None:
+            return
+        with condition:
+            for waiter in self._waiters:
+                waiter.add_result(self) if error is None else waiter.add_exception(self)
+            condition.notify_all()
+        self._invoke_callbacks()  # type: ignore[attr-defined]  # the base class's
+
+    def _told(self) -> None:
+        """For whoever waits otherwise than by the condition."""
+
+    def done(self) -> bool:
+        """Whether there is an outcome."""
+        return self._state != "PENDING"
+
+
+class CallFuture(Parking, LightFuture):
+    """The future of one call: its `result` pumps the connection instead of only sleeping."""
 
     def __init__(
         self,
@@ -106,12 +155,6 @@ class CallFuture(Parking, Future[Any]):
         args: tuple[object, ...],
         kwargs: dict[str, object],
     ) -> None:
-        # The base class's own attributes, without its condition.
-        self._state = "PENDING"
-        self._result: Any = None
-        self._exception: BaseException | None = None
-        self._waiters: list[Any] = []
-        self._done_callbacks: list[Callable[[Future[Any]], object]] = []
         self.arrived = False
         self._bed = None
         self.call_id = 0
@@ -121,13 +164,6 @@ class CallFuture(Parking, Future[Any]):
         self.args = args  # kept for the case that contracts have to be compared and the call made again
         self.kwargs = kwargs
         self.endpoint = endpoint  # that carries the call
-
-    @property
-    def _condition(self) -> threading.Condition:  # type: ignore[override]  # an attribute in the base class
-        own = self.__dict__
-        if "condition" not in own:
-            own.setdefault("condition", threading.Condition())
-        return own["condition"]  # type: ignore[no-any-return]  # set above, by whichever thread was first
 
     # --- by the reading thread -----------------------------------------------------------------------------
 
@@ -139,29 +175,12 @@ class CallFuture(Parking, Future[Any]):
         """No answer will come."""
         self.settle(None, error)
 
-    def settle(self, value: object, error: BaseException | None) -> None:
-        """Set the outcome, and tell whoever waits."""
-        if self._state != "PENDING":
-            return  # cancelled
-        self._result, self._exception = value, error
-        self._state = "FINISHED"
+    def _told(self) -> None:
         self.arrived = True
         if self._bed is not None:
             self.unpark()
-        condition: threading.Condition | None = self.__dict__.get("condition")
-        if condition is None:
-            return
-        with condition:
-            for waiter in self._waiters:
-                waiter.add_result(self) if error is None else waiter.add_exception(self)
-            condition.notify_all()
-        self._invoke_callbacks()  # type: ignore[attr-defined]  # the base class's
 
     # --- by its owner --------------------------------------------------------------------------------------
-
-    def done(self) -> bool:
-        """Whether there is an outcome."""
-        return self._state != "PENDING"
 
     def result(self, timeout: float | None = None) -> Any:
         """The call's result; raises what the call raised, or TimeoutError after ``timeout`` seconds."""

@@ -38,7 +38,8 @@ COUNTED_BODY: Final = 16_384  # bytes of body from which containers are counted
 SEGMENT_SIZE: Final = 8_192  # bytes from which a buffer travels as a segment
 SURROGATES: Final = "surrogatepass"  # so that any str survives, file names from odd file systems too
 
-SHORT_BODY: Final = 512  # bytes up to which a body is first decoded as if it had no extension types
+PLAIN_DEPTH: Final = 3  # lists within lists that the fast path looks into: a batch of calls has three
+SHORT_BODY: Final = 4_096  # bytes up to which a body is first decoded as if it had no extension types
 
 unpackb: Final = msgpack.unpackb
 
@@ -62,13 +63,7 @@ class MsgpackFormatter:
 
     def encode(self, value: Any, values: Values) -> tuple[bytes, Sequence[Buffer]]:
         """Bytes and segments of an envelope."""
-        plain = True
-        for item in value:
-            kind = type(item)
-            if kind not in SCALARS and not (kind is list and SCALARS.issuperset(map(type, item))):
-                plain = False
-                break
-        if plain:
+        if _is_plain(value, PLAIN_DEPTH):
             try:
                 packer = self._packers.pop()
             except IndexError:
@@ -89,12 +84,8 @@ class MsgpackFormatter:
         # A short body without extension types: what most calls and answers are.
         try:
             value = unpackb(body, strict_map_key=False, unicode_errors=SURROGATES, ext_hook=_extended)
-            if type(value) is list:
-                for item in value:
-                    kind = type(item)
-                    if kind not in SCALARS and not (kind is list and SCALARS.issuperset(map(type, item))):
-                        checked_depth(value, self._depth)
-                        break
+            if type(value) is not list or not _is_plain(value, PLAIN_DEPTH):
+                checked_depth([value], self._depth + 1)
         except _Extended:
             return _Decoding(values, segments, self._depth, self._containers).decode(body)
         except (RpcxError, ValueError):
@@ -102,6 +93,17 @@ class MsgpackFormatter:
         except Exception as error:  # noqa: BLE001  # whatever a hostile message provokes, it is no message
             raise ValueError(f"{type(error).__name__}: {error}") from None
         return value
+
+
+def _is_plain(value: list[Any], depth: int) -> bool:
+    """Whether there are only scalars, and lists of them to some depth: what msgpack says by itself."""
+    for item in value:
+        kind = type(item)
+        if kind in SCALARS:
+            continue
+        if kind is not list or not (SCALARS.issuperset(map(type, item)) or (depth > 0 and _is_plain(item, depth - 1))):
+            return False
+    return True
 
 
 class _Extended(Exception):
