@@ -22,7 +22,6 @@ and hands out `Process` objects, for those it started and for any other:
 Unless said otherwise times are in seconds and sizes in bytes.
 """
 
-import signal
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
@@ -37,26 +36,6 @@ import rpcx
 
 GRACE: Final = 3.0  # seconds from SIGTERM to SIGKILL unless told otherwise
 MOST_GRACE: Final = 60.0  # seconds; a child that needs longer is stopped by a signal of the caller's own
-OUTPUT_KEPT: Final = 256 * 1024  # bytes of each output that the agent keeps for late and slower readers
-
-
-# --- values -------------------------------------------------------------------------------------------------
-
-
-def signal_number(name: str | int) -> signal.Signals:
-    """The signal that was given as "SIGHUP", "hup" or 1.
-
-    Raises:
-        ValueError: this system has none of that name or number; the message lists them.
-    """
-    try:
-        if isinstance(name, int):
-            return signal.Signals(name)
-        full = name.upper()
-        return signal.Signals[full if full.startswith("SIG") else f"SIG{full}"]
-    except (KeyError, ValueError):
-        known = ", ".join(known.name for known in sorted(signal.Signals))
-        raise ValueError(f"{name!r} is no signal of this system; it has {known}") from None
 
 
 def _linear(pattern: str) -> str:
@@ -162,8 +141,8 @@ class HostFacts(Fact):
         load: processes that ran or wanted to, on average over 1, 5 and 15 minutes.
         user: the account the agent runs as: what it starts runs as that too.
         agent: the agent's own process.
-        pidfd: whether signals go through process descriptors, which no reused pid can mislead. Otherwise the
-            start time is compared just before each signal, which leaves microseconds.
+        pidfd: whether signals go through process descriptors, which no reused pid misleads; without them start
+            times are compared just before, which leaves microseconds.
     """
 
     hostname: str
@@ -179,7 +158,7 @@ class HostFacts(Fact):
 
 
 class ExitStatus(Fact):
-    """How a process ended. Neither code nor signal: it was not the agent's child, so nobody told the agent.
+    """How a process ended. Neither code nor signal: it was not the agent's child, who alone would be told.
 
     Attributes:
         code: what it passed to exit(); None if a signal ended it.
@@ -273,13 +252,6 @@ class SpawnSpec(Request):
     stderr: Literal["pipe", "null", "stdout"] = "pipe"
     grace: Seconds = GRACE
 
-    @field_validator("argv")
-    @classmethod
-    def _program(cls, argv: Sequence[str]) -> Sequence[str]:
-        if not argv[0]:
-            raise ValueError("its first word is the program, and is empty")
-        return argv
-
     @field_validator("env")
     @classmethod
     def _variables(cls, env: dict[str, str]) -> dict[str, str]:
@@ -297,7 +269,7 @@ class Process(AbstractContextManager["Process"]):
     """One process. Made by `Agent.spawn`, `Agent.attach` or ``server.create(Process, spec_or_id)``.
 
     Errors: ProcessLookupError, it has ended (or never was); PermissionError, the agent's rules or the system do
-    not allow it. A call that waits takes as long as its caller does: ``with rpcx.options(timeout=None)``.
+    not allow it. What waits, waits as long as its caller: ``with rpcx.options(timeout=None)`` for ever.
     """
 
     @abstractmethod
@@ -406,9 +378,9 @@ class Agent(ABC):
     def watch(self, matching: ProcessFilter | None = None, interval: Interval = 0.25) -> Iterator[ProcessEvent]:
         """What starts and ends from now on; see `ProcessEvent`. Close the iterator to end it.
 
-        The agent looks every ``interval`` seconds, so a process that lives shorter may be missed. One that has
-        started another program is looked at again for a second. A consumer that is too slow misses what
-        started and ended meanwhile, and nothing else.
+        The agent looks every ``interval`` seconds, so a process that lives shorter may be missed. A consumer
+        that is slower than that misses what started and ended meanwhile, and nothing else. A new process is
+        reported when it runs its own program; one that goes on with its parent's, after a second.
         """
 
     @abstractmethod

@@ -29,13 +29,13 @@ from schemas.process_control import (
     SpawnSpec,
     StopReport,
     Timeout,
-    signal_number,
 )
 from services.process_control import table
 from services.process_control.children import HOLD_SECONDS, Child, Children
 from services.process_control.pipes import Output
 from services.process_control.processes import Handle, look, stopped_within
 from services.process_control.rules import Rules
+from services.process_control.signals import signal_number
 
 
 class Desk:

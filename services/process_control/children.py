@@ -30,9 +30,10 @@ from collections.abc import Callable
 from typing import Final
 
 from rpcx.errors import LimitExceeded
-from schemas.process_control import OUTPUT_KEPT, ExitStatus, ProcessId, SpawnSpec, StopReport
+from schemas.process_control import ExitStatus, ProcessId, SpawnSpec, StopReport
 from services.process_control.pipes import Input, Output
 from services.process_control.processes import SLICE, Check, Handle, Seen, family, send, stopped_within
+from services.process_control.signals import signal_name
 
 log = logging.getLogger(__name__)
 
@@ -40,6 +41,7 @@ LINGER: Final = 0.5  # seconds between two looks for the family of a child that 
 PAUSE: Final = 0.02  # seconds between two looks while stopping
 HOLD_SECONDS: Final = 1.0  # for SIGSTOP to take effect
 KILL_SECONDS: Final = 5.0  # SIGKILL takes effect at once, but for a process that hangs in the kernel
+OUTPUT_KEPT: Final = 256 * 1024  # bytes of each output, for late and slower readers; the contract says so
 MOST_CHILDREN: Final = 64  # that one agent has at once: each costs a thread and up to four descriptors
 
 
@@ -257,6 +259,8 @@ def _start(spec: SpawnSpec) -> "subprocess.Popen[bytes]":
     program = spec.argv[0]
     if spec.cwd is not None and not spec.cwd.is_dir():
         raise FileNotFoundError(errno.ENOENT, f"cannot start {program!r}: there is no directory {str(spec.cwd)!r}")
+    if not program:  # looked for in PATH it would be a directory
+        raise FileNotFoundError(errno.ENOENT, "cannot start '': there is no such program")
     try:
         return subprocess.Popen(  # noqa: S603  # to start what a client names is what this is for
             spec.argv,
@@ -287,15 +291,7 @@ def _status(how: "os.waitid_result | None") -> ExitStatus:
         return ExitStatus()
     if how.si_code == os.CLD_EXITED:
         return ExitStatus(code=how.si_status)
-    return ExitStatus(signal=signal_text(how.si_status), dumped=how.si_code == os.CLD_DUMPED)
-
-
-def signal_text(number: int) -> str:
-    """The name: "SIGKILL" for 9. Most real-time signals have none, and are counted: "SIGRTMIN+3"."""
-    try:
-        return signal.Signals(number).name
-    except ValueError:
-        return f"SIGRTMIN+{number - signal.SIGRTMIN}"
+    return ExitStatus(signal=signal_name(how.si_status), dumped=how.si_code == os.CLD_DUMPED)
 
 
 _ALL: Final[weakref.WeakSet[Children]] = weakref.WeakSet()

@@ -99,8 +99,8 @@ def processes(matching: ProcessFilter) -> Iterator[ProcessInfo]:
 class Watch:
     """Compares the process table with how it was at the last look.
 
-    Zombies have ended. Between fork and exec a process has the name and arguments of its parent. So a young one
-    is not reported yet while its command is its parent's, and one that does not fit is looked at again.
+    Zombies have ended. Between fork and exec a process has the name and arguments of its parent, and for a
+    moment none. So a young one that has is not reported yet, and one that does not fit is looked at again.
     """
 
     def __init__(self, matching: ProcessFilter) -> None:
@@ -125,7 +125,7 @@ class Watch:
             self._known[key], self._young[key] = None, now + YOUNG_SECONDS
         for key, until in list(self._young.items()):
             info = info_of(table[key])
-            if info is not None and self._fits(info) and (now >= until or not _is_copy(info)):
+            if info is not None and self._fits(info) and (now >= until or not _is_between(info)):
                 self._known[key] = info
                 events.append(ProcessEvent(kind="started", at=at, process=info))
             if now >= until or self._known[key] is not None:
@@ -133,13 +133,13 @@ class Watch:
         return events
 
 
-def _is_copy(info: ProcessInfo) -> bool:
-    """Whether it runs what its parent runs, and so may be about to run something else."""
+def _is_between(info: ProcessInfo) -> bool:
+    """Whether it may be between fork and exec: it runs what its parent runs, or has no arguments (yet)."""
     try:
         parent = None if info.parent is None else info_of(look(info.parent))
     except ProcessLookupError:
-        return False
-    return parent is not None and parent.command == info.command
+        parent = None
+    return not info.command or (parent is not None and parent.command == info.command)
 
 
 def host_facts() -> HostFacts:

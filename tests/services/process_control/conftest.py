@@ -5,6 +5,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 
+import psutil
 import pytest
 
 from schemas.process_control import SpawnSpec
@@ -42,6 +43,7 @@ def python(code: str) -> list[str]:
 def sleeper() -> Iterator["subprocess.Popen[bytes]"]:
     """A process of nobody's in particular."""
     process = subprocess.Popen(["sleep", "60"], start_new_session=True)
+    assert eventually(lambda: psutil.Process(process.pid).cmdline() == ["sleep", "60"])  # it has none at first
     yield process
     process.kill()
     process.wait()

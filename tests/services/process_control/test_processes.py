@@ -1,5 +1,6 @@
 """Which process is meant, and that no other is hit."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -7,6 +8,7 @@ import threading
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 from services.process_control import processes
@@ -19,16 +21,20 @@ LAST_PID = Path("/proc/sys/kernel/ns_last_pid")
 
 def reuse(pid: int) -> "subprocess.Popen[bytes] | None":
     """A new process with a pid that is free; None where the system does not let us choose."""
-    for _ in range(200):  # others may be faster
-        try:
+    newest = max(psutil.pids())
+    try:
+        for _ in range(200):  # others may be faster
             LAST_PID.write_text(str(pid - 1))
-        except OSError:
-            return None
-        process = subprocess.Popen(["sleep", "60"])
-        if process.pid == pid:
-            return process
-        process.kill()
-        process.wait()
+            process = subprocess.Popen(["sleep", "60"])
+            if process.pid == pid:
+                return process
+            process.kill()
+            process.wait()
+    except OSError:
+        pass
+    finally:
+        with contextlib.suppress(OSError):
+            LAST_PID.write_text(str(newest))  # so that nobody else is given used pids
     return None
 
 
