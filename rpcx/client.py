@@ -12,13 +12,13 @@ from concurrent.futures import Future
 from contextlib import contextmanager
 from typing import Any, Final, ParamSpec, Self, TypeVar
 
-from rpcx import plugins
 from rpcx.abc import Job, PeerFacts
 from rpcx.channels.urls import Url, parse
 from rpcx.drivers.threads import Pump
 from rpcx.drivers.waiting import SPIN_SECONDS
 from rpcx.drivers.workers import LOOP
 from rpcx.errors import InvalidArguments, NotSent, ProtocolError
+from rpcx.plugins import channel as find_channel
 from rpcx.protocol.handshake import Limits
 from rpcx.realm import FORMATTERS, GRACE, Realm
 from rpcx.remoting.contract import Contract, Method, Mode, contract_of
@@ -73,7 +73,7 @@ class Connector:
         return self._endpoint
 
     def _dial(self) -> Any:  # a stream with a socket
-        channel = plugins.channel(self.address.scheme)()
+        channel = find_channel(self.address.scheme)()
         return channel.connect(self.address, self._timeout, insecure=self._insecure)
 
     def _proxy(self, cls: Any, uri: str | None) -> Any:  # a class; its proxy
@@ -177,6 +177,12 @@ class Server(Connector):
         """What the host offers: facts, objects, classes, live leases."""
         endpoint = self._connected()
         return endpoint.call(endpoint.host_reference(), HOST.methods["describe"], (), {})  # type: ignore[no-any-return]  # checked against the annotation
+
+    def contract(self, uri: str) -> dict[str, Any]:
+        """The contract of the object at ``uri``, as data; for tools."""
+        endpoint = self._connected()
+        found = endpoint.call(endpoint.host_reference(), HOST.methods["contract"], (uri, ""), {})
+        return found or {"methods": []}  # a function has none
 
     def call(self, uri: str, method: Method, args: Sequence[object], kwargs: dict[str, object]) -> Any:
         """Call without a class; for tools."""

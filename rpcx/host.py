@@ -14,11 +14,11 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Self
 
-from rpcx import plugins
 from rpcx.abc import Job, Listener, PeerFacts, Stream
 from rpcx.channels.urls import parse
 from rpcx.drivers.threads import Pump
 from rpcx.drivers.waiting import SPIN_SECONDS
+from rpcx.plugins import channel as find_channel
 from rpcx.protocol.handshake import Limits
 from rpcx.realm import FORMATTERS, GRACE, Realm
 from rpcx.remoting.endpoint import Endpoint
@@ -107,7 +107,7 @@ class Host:
         if self._closed:
             raise RuntimeError("this host is closed; make another")
         parsed = parse(url)
-        listener: Listener = plugins.channel(parsed.scheme)().listen(parsed, insecure=insecure)
+        listener: Listener = find_channel(parsed.scheme)().listen(parsed, insecure=insecure)
         self._listeners.append(listener)
         if self._pump is not None:
             self._pump.listen(listener)

@@ -13,10 +13,10 @@ import weakref
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
-from rpcx import plugins
 from rpcx.abc import Job
 from rpcx.context import options
 from rpcx.lifetime.manager import AskSponsor, LeaseManager
+from rpcx.plugins import formatter as find_formatter
 from rpcx.protocol.connection import Connection, Role
 from rpcx.protocol.handshake import Limits, Offer
 from rpcx.remoting.endpoint import Endpoint
@@ -116,7 +116,7 @@ class Realm:
         self._lost: weakref.WeakValueDictionary[Any, Endpoint] = weakref.WeakValueDictionary()  # by session
         self._role: Role = role
         self._sinks = load_sinks(sinks)
-        self._formatters = {name: plugins.formatter(name)() for name in formatters}
+        self._formatters = {name: find_formatter(name)() for name in formatters}
         self._limits = limits
         self._custom_errors = custom_errors
         self._spawn = spawn

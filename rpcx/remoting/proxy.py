@@ -140,13 +140,13 @@ def function_class(flavour: Flavour) -> type[Proxy]:
 
 
 @functools.lru_cache(maxsize=1024)
-def dynamic_method(name: str) -> Method:
+def dynamic_method(name: str, *, streams: bool = False) -> Method:
     """An entry for a method whose contract is not known here: nothing is checked."""
 
     def function(self: object, *args: object, **kwargs: object) -> Any:  # a stand-in for what is not known
         raise NotImplementedError
 
-    return Method(name, MethodKind.CALL, function, Marks(), name)
+    return Method(name, MethodKind.STREAM if streams else MethodKind.CALL, function, Marks(), name)
 
 
 def _make_class(contract: Contract, flavour: Flavour) -> type[Proxy]:

@@ -15,9 +15,9 @@ from collections.abc import Callable, Sequence
 from struct import Struct
 from typing import Any, Final
 
-from rpcx import plugins
 from rpcx.abc import Buffer, ByteSink, Formatter, MessageSink, Values
 from rpcx.messages import Call, Fault, Reply, Return
+from rpcx.plugins import sink as find_sink
 
 COUNT: Final = Struct("!I")
 
@@ -115,7 +115,7 @@ def _split(data: bytes) -> list[bytes]:
 
 def load_sinks(sinks: Sequence[Sink | str]) -> list[Sink]:
     """Sinks as given: objects, or names of entry points in ``rpcx.sinks``."""
-    loaded: list[Any] = [plugins.sink(sink)() if isinstance(sink, str) else sink for sink in sinks]
+    loaded: list[Any] = [find_sink(sink)() if isinstance(sink, str) else sink for sink in sinks]
     for sink in loaded:
         if not hasattr(sink, "name") or not (hasattr(sink, "request") or hasattr(sink, "wrap")):
             raise TypeError(f"{sink!r} is no sink: it needs a name and request/reply, or wrap/unwrap")
