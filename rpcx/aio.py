@@ -175,6 +175,13 @@ async def batch(proxy: Any) -> AsyncIterator[Any]:  # a proxy; a recorder with i
 
 async def _send(recorder: Batch) -> None:
     endpoint: Any = recorder.reference.endpoint  # an Endpoint, which also sends batches
+    if endpoint.calls_pass_sinks:
+        for (method, args, kwargs), future in zip(recorder.calls, recorder.futures, strict=True):
+            try:
+                future.settle(await endpoint.call_async(recorder.reference, method, args, kwargs), None)
+            except Exception as error:  # noqa: BLE001  # it is the future's outcome
+                future.settle(None, error)
+        return
     try:
         answers = await endpoint.batch_async(recorder.reference, recorder.calls)
     except BaseException as error:

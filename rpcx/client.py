@@ -335,6 +335,9 @@ class Batch:
     def send(self) -> None:
         """Send what was recorded in one frame, and wait for the answers."""
         endpoint: Any = self.reference.endpoint  # an Endpoint, which also sends batches
+        if endpoint.calls_pass_sinks:
+            self._send_apart(endpoint)
+            return
         try:
             pending = endpoint.batch(self.reference, self.calls)
             answers = endpoint.wait_batch(pending, self.reference, self.calls[0][0])
@@ -342,6 +345,13 @@ class Batch:
             self.fail(error)
             raise
         self.settle(endpoint, *answers)
+
+    def _send_apart(self, endpoint: Any) -> None:  # an Endpoint
+        """Message sinks see calls one by one, so they leave as such; together all the same."""
+        sent = [endpoint.future(self.reference, *call) for call in self.calls]
+        for future, answer in zip(self.futures, sent, strict=True):
+            error = answer.exception()
+            future.settle(answer.result() if error is None else None, error)
 
     def fail(self, error: BaseException) -> None:
         """None of its calls was answered."""

@@ -20,8 +20,8 @@ class Call:
         target: str,
         method: str,
         args: "list[object] | tuple[object, ...]" = (),
-        kwargs: dict[str, object] | None = None,
         timeout: float | None = DEFAULT_TIMEOUT,
+        kwargs: dict[str, object] | None = None,
         meta: dict[str, object] | None = None,
     ) -> None:
         self.target = target  # uri of a well-known object, or id of a leased one

@@ -61,6 +61,6 @@ def _find(group: str, name: str) -> Factory:
     if point is not None:
         return point.load()  # type: ignore[no-any-return]  # checked when it is used
     kind = group.partition(".")[2].rstrip("s")
-    if not names(group):
+    if not names(group) and group != SINKS:
         raise ValueError(f"no {kind} is installed, not even rpcx's own: install rpcx (pip install -e .)")
-    raise ValueError(f"no {kind} {name!r} is installed; there are: {', '.join(names(group))}")
+    raise ValueError(f"no {kind} {name!r} is installed; there are: {', '.join(names(group)) or 'none'}")

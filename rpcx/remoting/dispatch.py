@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 from rpcx.abc import PeerFacts
 from rpcx.context import serving
 from rpcx.errors import Cancelled, RpcxError
-from rpcx.messages import Call
+from rpcx.messages import Call, Fault, Reply, Return
 from rpcx.remoting.contract import SLOW_SECONDS, Method
 from rpcx.remoting.objects import Entry
 
@@ -42,6 +42,7 @@ class Answerer(Protocol):
     def answer(self, call: "IncomingCall", value: object, /) -> None: ...
     def answer_fault(self, call: "IncomingCall", error: BaseException, /) -> None: ...
     def fault(self, error: BaseException, /) -> list[object]: ...
+    def passed_out(self, reply: Reply, states: Any, /) -> Reply: ...
     def oneway_done(self) -> None: ...
     def credit(self, call_id: int, /) -> int: ...
     def send_item(self, call: "IncomingStream", item: object, /) -> None: ...
@@ -351,9 +352,9 @@ class BatchedRun(IncomingCall):
             for each in self.args:
                 try:
                     args, named = arguments(each, kwargs)
-                    batch.returned(function(instance, *args, **named))
+                    batch.returned(function(instance, *args, **named), self.states)
                 except BaseException as error:  # noqa: BLE001  # whatever a method raises is its caller's answer
-                    batch.failed(error)
+                    batch.failed(error, self.states)
         finally:
             self.entry.leave(instance)
             serving.reset(token)
@@ -372,9 +373,9 @@ class BatchedRun(IncomingCall):
             for each in self.args:
                 try:
                     args, named = method.arguments(each, self.kwargs)
-                    batch.returned(await method.function(instance, *args, **named))
+                    batch.returned(await method.function(instance, *args, **named), self.states)
                 except BaseException as error:  # noqa: BLE001  # whatever a method raises is its caller's answer
-                    batch.failed(error)
+                    batch.failed(error, self.states)
         finally:
             self.entry.leave(instance)
             serving.reset(token)
@@ -436,12 +437,28 @@ class IncomingBatch(IncomingCall):
                 run.run()
         self.endpoint.answer(self, [self._values, self._faults])
 
-    def returned(self, value: object) -> None:
+    def returned(self, value: object, states: Any = None) -> None:  # what message sinks remember of the call
         """The next call ended well."""
-        self._values.append(value)
+        if states is None:
+            self._values.append(value)
+        else:
+            self._passed(Return(value), states)
 
-    def failed(self, error: BaseException) -> None:
+    def failed(self, error: BaseException, states: Any = None) -> None:  # likewise
         """The next call failed."""
+        if states is not None and isinstance(error, Exception):
+            self._passed(Fault(error), states)
+        else:
+            self._fault(error)
+
+    def _passed(self, reply: Reply, states: Any) -> None:  # likewise
+        reply = self.endpoint.passed_out(reply, states)
+        if isinstance(reply, Fault):
+            self._fault(reply.error)
+        else:
+            self._values.append(reply.value)
+
+    def _fault(self, error: BaseException) -> None:
         self._faults.append([len(self._values), self.endpoint.fault(error)])
         self._values.append(None)
 

@@ -8,7 +8,7 @@ from typing import Any
 from rpcx.abc import Buffer, Job
 from rpcx.context import DEEPEST
 from rpcx.errors import ContractMismatch, InvalidArguments, LimitExceeded, ObjectNotFound, ProtocolError, RpcxError
-from rpcx.messages import Call, Fault, Return
+from rpcx.messages import Call, Fault, Reply, Return
 from rpcx.protocol.connection import BATCH, END, FAULT, RETURN, Connection
 from rpcx.remoting.dispatch import BatchedRun, FailedRun, IncomingBatch, IncomingCall, IncomingOneway, IncomingStream
 from rpcx.remoting.objects import Entry, ObjectTable, SingleCall
@@ -179,6 +179,10 @@ class Incoming(Wire):
         self._link.spawn(job)
 
     # --- answers -----------------------------------------------------------------------------------------------
+
+    def passed_out(self, reply: Reply, states: Any) -> Reply:
+        """A reply after message sinks saw it."""
+        return self._chain.outward(reply, states)
 
     def answer(self, call: IncomingCall, value: object) -> None:
         """The method returned ``value``."""

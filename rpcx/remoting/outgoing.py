@@ -247,6 +247,11 @@ class Outgoing(Requests):
 
     # --- many at once ------------------------------------------------------------------------------------------
 
+    @property
+    def calls_pass_sinks(self) -> bool:
+        """Whether message sinks are to see each call."""
+        return self._sinks
+
     def batch(self, ref: Reference, calls: Sequence[BatchCall]) -> Pending:
         """Send many calls in one frame: runs of calls that follow one another on one method."""
         timeout = remaining()

@@ -53,7 +53,10 @@ def encode_fault(error: Exception, *, detail: Literal["full", "type"] = "full") 
     if detail == "full" and error.__traceback__ is not None:
         text = "".join(traceback.format_exception(error))[-TRACEBACK:]
     notes = [str(note)[:MESSAGE] for note in getattr(error, "__notes__", ())][:NOTES] if detail == "full" else []
-    args = [arg if type(arg) in BY_VALUE else str(arg)[:MESSAGE] for arg in error.args[:16]]
+    given = list(error.args[:16])
+    if isinstance(error, OSError) and error.filename is not None and len(given) == 2:
+        given.append(error.filename)  # it takes three arguments and shows two
+    args = [arg if type(arg) in BY_VALUE else str(arg)[:MESSAGE] for arg in given]
     return [name, str(error)[:MESSAGE], args, facts, text, notes]
 
 
@@ -78,10 +81,11 @@ def _made(name: str, message: str, args: list[Any], facts: dict[Any, Any]) -> Ex
     kind = _registered.get(name) or BUILTINS.get(name)
     if kind is not None:
         try:
-            error = kind.__new__(kind, *args)
-            error.args = tuple(args)
-            if name in BUILTINS and issubclass(kind, OSError | UnicodeError | SyntaxError):
-                error.__init__(*args)  # type: ignore[misc]  # these keep their arguments in fields of C code
+            if kind is BUILTINS.get(name):
+                error = kind(*args)  # some keep their arguments in fields of C code
+            else:
+                error = kind.__new__(kind, *args)
+                error.args = tuple(args)
         except Exception as unfit:  # noqa: BLE001  # arguments that do not fit it: it stays a RemoteError
             log.debug("a remote %s cannot be made here: %s", name, unfit)
         else:

@@ -268,13 +268,15 @@ class JsonFormatter:
         if segments:
             raise ValueError("segments beside JSON")
         try:
-            return values.restore(json.loads(body, parse_constant=_no_constant))
+            value = values.restore(json.loads(body, parse_constant=_no_constant))
+            checked_depth([value], MAX_DEPTH + 1)
         except (RpcxError, ValueError):
             raise
         except RecursionError:
             raise too_deep() from None
         except Exception as error:  # noqa: BLE001  # whatever a hostile message provokes, it is no message
             raise ValueError(f"{type(error).__name__}: {error}") from None
+        return value
 
 
 def _no_constant(name: str) -> object:

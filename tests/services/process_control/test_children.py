@@ -11,9 +11,10 @@ import time
 import pytest
 
 from rpcx.errors import LimitExceeded
-from schemas.process_control import ExitStatus, SpawnSpec
+from schemas.process_control import ExitStatus, ProcessFilter, SpawnSpec
 from services.process_control.children import Children
-from services.process_control.processes import family, look
+from services.process_control.processes import look
+from services.process_control.table import processes
 from tests.services.process_control.conftest import eventually, lives, never, python
 
 
@@ -98,13 +99,15 @@ def test_what_ignores_sigterm_is_killed_after_the_grace_time(start):
     assert not [one.pid for one in report.signalled if lives(one.pid)]
 
 
-def test_what_forks_while_it_is_killed_is_killed_too(start):
-    child = start("sh", "-c", "trap '' TERM; echo ready; while :; do sleep 60 & sleep 0.005; done")
+@pytest.mark.parametrize("before", ["", "setsid "], ids=["same session", "session of its own"])
+def test_what_forks_while_it_is_killed_is_killed_too(start, before):
+    name = f"9.{os.getpid()}"  # seconds; they are found by it. At most 400, which end soon in any case
+    forking = f'trap "" TERM; echo ready; for i in $(seq 400); do sleep {name} & sleep 0.004; done; sleep {name}'
+    child = start("sh", "-c", f"{before}sh -c '{forking}' & wait; wait")
     assert next(child.stdout.read(None, never)) == b"ready\n"
     assert eventually(lambda: len(child.family()) > 5)
-    session = child.pid
     child.stop(0.05)
-    assert not [seen for seen in family(session) if seen.session == session]
+    assert not [info for info in processes(ProcessFilter(command=name)) if info.status != "zombie"]
 
 
 def test_who_outlives_its_parent_is_still_found(start):

@@ -1,14 +1,13 @@
 """Which process is meant, and that no other is hit."""
 
-import contextlib
 import os
 import signal
 import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
 
-import psutil
 import pytest
 
 from services.process_control import processes
@@ -16,26 +15,6 @@ from services.process_control.processes import HAS_PIDFD, Handle, everything, fa
 from tests.services.process_control.conftest import eventually, lives, never
 
 WAYS = pytest.mark.parametrize("pidfd", [HAS_PIDFD, False], ids=["pidfd", "start time"])
-LAST_PID = Path("/proc/sys/kernel/ns_last_pid")
-
-
-def reuse(pid: int) -> "subprocess.Popen[bytes] | None":
-    """A new process with a pid that is free; None where the system does not let us choose."""
-    newest = max(psutil.pids())
-    try:
-        for _ in range(200):  # others may be faster
-            LAST_PID.write_text(str(pid - 1))
-            process = subprocess.Popen(["sleep", "60"])
-            if process.pid == pid:
-                return process
-            process.kill()
-            process.wait()
-    except OSError:
-        pass
-    finally:
-        with contextlib.suppress(OSError):
-            LAST_PID.write_text(str(newest))  # so that nobody else is given used pids
-    return None
 
 
 def test_a_process_is_seen_as_the_system_has_it(sleeper):
@@ -94,28 +73,50 @@ def test_another_process_with_the_same_pid_is_not_taken_for_it(sleeper, pidfd):
     Handle(sleeper.pid, started, pidfd=pidfd).close()
 
 
+# A pid is really reused: in a pid namespace of its own, where the next pid can be chosen without anybody noticing.
+REUSE = """
+import os, signal, subprocess, sys, time
+from services.process_control.processes import Handle
+one = subprocess.Popen(["sleep", "30"])
+handle = Handle(one.pid, pidfd=sys.argv[1] == "True")
+time.sleep(0.03)  # start times have a resolution of 10 ms
+one.kill(), one.wait()
+open("/proc/sys/kernel/ns_last_pid", "w").write(str(one.pid - 1))
+two = subprocess.Popen(["sleep", "30"])
+assert two.pid == one.pid, (one.pid, two.pid)
+print("reused", handle.alive, handle.wait(0))
+try:
+    handle.signal(signal.SIGKILL)
+except ProcessLookupError as error:
+    print(error)
+time.sleep(0.1)
+print(two.poll())
+two.kill(), two.wait()
+"""
+
+
 @WAYS
 def test_a_reused_pid_is_never_hit(sleeper, pidfd, monkeypatch):
-    handle = Handle(sleeper.pid, pidfd=pidfd)
-    time.sleep(0.02)  # start times have a resolution of 10 ms
-    sleeper.kill()
-    sleeper.wait()
-    stranger = reuse(sleeper.pid)
-    if stranger is None and not pidfd:  # as if somebody had it
-        monkeypatch.setattr(processes, "look", lambda pid: look(os.getpid())._replace(pid=pid))
-        monkeypatch.setattr(os, "kill", lambda *_: pytest.fail("a stranger was signalled"))
-    try:
-        assert not handle.alive
-        assert handle.wait(0)
-        with pytest.raises(ProcessLookupError, match="has ended"):
-            handle.signal(signal.SIGKILL)
-        time.sleep(0.05)
-        assert stranger is None or stranger.poll() is None
-    finally:
-        handle.close()
-        if stranger is not None:
-            stranger.kill()
-            stranger.wait()
+    """Where no pid namespace can be made, it is tried as if; see the next test."""
+    script = [sys.executable, "-c", REUSE, str(pidfd)]
+    done = subprocess.run(
+        ["unshare", "--user", "--map-root-user", "--pid", "--fork", "--kill-child", "--mount-proc", *script],
+        capture_output=True, text=True, timeout=30, check=False,
+    )  # fmt: skip
+    lines = done.stdout.splitlines()
+    assert not lines or lines[0] == "reused False True", done.stderr
+    assert not lines or lines[2] == "None", "the stranger was killed"
+    assert lines or "unshare" in done.stderr, done.stderr  # it is not permitted here
+
+
+def test_without_pidfd_the_start_time_is_compared_before_each_signal(sleeper, monkeypatch):
+    handle = Handle(sleeper.pid, pidfd=False)
+    monkeypatch.setattr(processes, "look", lambda pid: look(pid)._replace(started=handle.started + 0.01))
+    assert not handle.alive
+    assert handle.wait(0)
+    with pytest.raises(ProcessLookupError, match="has ended"):
+        handle.signal(signal.SIGKILL)
+    assert sleeper.poll() is None
 
 
 @WAYS
@@ -192,6 +193,38 @@ def test_a_family_is_the_session_and_what_descends_from_it():
             send(seen, signal.SIGKILL)
         leader.kill()
         leader.wait()
+
+
+def test_one_member_of_a_session_leads_to_all_of_it():
+    """Also to those whose parents have ended."""
+    script = "setsid sh -c '(sleep 60 &) ; exec sleep 60' & wait"
+    leader = subprocess.Popen(["sh", "-c", script], start_new_session=True)
+    try:
+        assert eventually(lambda: [seen.parent == leader.pid for seen in family(leader.pid)].count(False) == 1)
+        sessions = {seen.session for seen in family(leader.pid)}
+        assert len(sessions) == 1
+        assert eventually(lambda: sorted(s.parent == leader.pid for s in family(leader.pid)) == [False, True])
+    finally:
+        for seen in family(leader.pid):
+            send(seen, signal.SIGKILL)
+        leader.kill()
+        leader.wait()
+
+
+def test_known_members_stay_members_when_their_parents_have_ended():
+    script = "setsid sleep 30 & echo $!; exec setsid true"  # the true ends, and nobody leads to the sleep
+    leader = subprocess.Popen(["sh", "-c", script], start_new_session=True, stdout=subprocess.PIPE)
+    left = int(leader.stdout.readline())
+    try:
+        assert leader.wait(5) == 0
+        assert eventually(lambda: look(left).session == left)
+        member = look(left)
+        assert family(leader.pid) == []
+        assert [seen.pid for seen in family(leader.pid, [member])] == [left]
+        assert family(leader.pid, [member._replace(started=member.started - 1)]) == []  # that was another one
+    finally:
+        os.kill(left, signal.SIGKILL)
+        leader.stdout.close()
 
 
 def test_what_stands_still_is_noticed(sleeper):

@@ -1,0 +1,225 @@
+"""msgpack and JSON: exact round trips, bounded decoding, nothing but ValueError on garbage."""
+
+import datetime
+import decimal
+import json
+import math
+import pathlib
+import random
+import tracemalloc
+import uuid
+import zoneinfo
+
+import msgpack
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rpcx.errors import LimitExceeded, RpcxError
+from rpcx.sinks.formatters import JsonFormatter, MsgpackFormatter
+from rpcx.sinks.values import Values
+
+VALUES = Values(lambda _: None, lambda fields: ("resolved", *fields))
+BOTH = pytest.mark.parametrize("formatter", [MsgpackFormatter(), JsonFormatter()], ids=lambda f: f.name)
+
+SIMPLE = (
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.binary(max_size=40)
+    | st.text(st.characters(), max_size=20) | st.decimals(allow_nan=False) | st.uuids() | st.dates() | st.times()
+    | st.datetimes(timezones=st.none() | st.just(datetime.UTC)) | st.timedeltas() | st.complex_numbers(allow_nan=False)
+)  # fmt: skip
+KEYS = st.none() | st.booleans() | st.integers() | st.text(max_size=8) | st.tuples(st.integers(), st.text(max_size=3))
+NESTED = st.recursive(
+    SIMPLE,
+    lambda inner: st.lists(inner, max_size=4) | st.tuples(inner, inner) | st.dictionaries(KEYS, inner, max_size=4)
+    | st.frozensets(st.integers() | st.text(max_size=3), max_size=4) | st.sets(st.integers(), max_size=3),
+    max_leaves=12,
+)  # fmt: skip
+
+
+def there_and_back(formatter, value, values: Values = VALUES):
+    body, segments = formatter.encode([value], values)
+    return formatter.decode(body, [bytes(segment) for segment in segments], values)[0]
+
+
+def same(a, b) -> bool:
+    """Equal, and of the same types all the way down."""
+    if type(a) is not type(b):
+        return False
+    if isinstance(a, dict):
+        return list(map(repr, a)) == list(map(repr, b)) and all(
+            same(x, y) for x, y in zip(a.values(), b.values(), strict=True)
+        )
+    if isinstance(a, list | tuple):
+        return len(a) == len(b) and all(same(x, y) for x, y in zip(a, b, strict=True))
+    return a == b
+
+
+@BOTH
+@given(value=NESTED)
+def test_any_value_comes_back_as_it_was(formatter, value):
+    assert same(there_and_back(formatter, value), value)
+
+
+EXACT = [
+    1 << 70, -(1 << 200), (1 << 64) - 1, -(1 << 63), 10**5000, math.inf, -math.inf, -0.0, "lone \udcff surrogate",
+    bytearray(b"ab"), bytearray(b"x" * 20_000), b"y" * 20_000, pathlib.Path("/a/b"), pathlib.PurePosixPath("c"),
+    range(1, 10, 2), decimal.Decimal("sNaN"), {"$tuple": [1]}, {"$x": 1, "y": 2}, {(1, (2,)): {3}},
+    datetime.datetime(2026, 10, 25, 2, 30, fold=1, tzinfo=zoneinfo.ZoneInfo("Europe/Berlin")),
+    datetime.datetime(2026, 1, 1, tzinfo=datetime.timezone(datetime.timedelta(hours=5, minutes=30))),
+    datetime.time(1, 2, 3, 4, fold=1), uuid.UUID(int=7), [[], (), {}, set(), frozenset()],
+]  # fmt: skip
+
+
+@BOTH
+@pytest.mark.parametrize(
+    "value", EXACT, ids=lambda v: f"{type(v).__name__} {str(v)[:20] if not isinstance(v, int) else 'n'}"
+)
+def test_the_odd_ones_too(formatter, value):
+    back = there_and_back(formatter, value)
+    assert type(back) is type(value) or isinstance(value, pathlib.PurePath)
+    if isinstance(value, decimal.Decimal):
+        assert str(back) == str(value)
+    else:
+        assert back == value
+    if isinstance(value, datetime.datetime | datetime.time):
+        assert back.fold == value.fold
+        assert back.tzinfo == value.tzinfo
+
+
+@BOTH
+def test_nan_and_views(formatter):
+    assert math.isnan(there_and_back(formatter, math.nan))
+    view = there_and_back(formatter, memoryview(b"zz"))
+    assert type(view) is memoryview
+    assert bytes(view) == b"zz"
+
+
+@BOTH
+@pytest.mark.parametrize(
+    "array",
+    [
+        np.arange(12.0).reshape(3, 4), np.asfortranarray(np.arange(6).reshape(2, 3)), np.array(5), np.zeros((0, 3)),
+        np.array([(1, 2.0)], dtype=[("a", "<i4"), ("b", ">f8")]), np.arange(5, dtype=">i2"), np.arange(10_000),
+        np.array(["2026-01-01"], dtype="datetime64[D]"), np.arange(20)[::2], np.array([True]), np.array(["ab", "c"]),
+    ],
+    ids=lambda a: f"{a.dtype} {a.shape}",
+)  # fmt: skip
+def test_numpy_arrays_come_back_writable_and_exact(formatter, array):
+    back = there_and_back(formatter, array)
+    assert back.dtype == array.dtype
+    assert back.shape == array.shape
+    assert np.array_equal(back, array)
+    assert back.flags.writeable
+    if array.size and array.ndim == 2:
+        assert back.flags.f_contiguous == array.flags.f_contiguous
+
+
+@BOTH
+def test_a_numpy_scalar_stays_one(formatter):
+    back = there_and_back(formatter, np.float32(2.5))
+    assert type(back) is np.float32
+    assert back == 2.5
+
+
+@BOTH
+def test_a_numpy_array_of_objects_is_refused_with_the_way_to_it(formatter):
+    with pytest.raises(TypeError, match=r"\['a'\]\[0\]: a numpy array of dtype object is refused"):
+        formatter.encode([{"a": [np.array([object()])]}], VALUES)
+
+
+@BOTH
+def test_what_cannot_travel_is_named_with_the_remedy(formatter):
+    class Odd:
+        pass
+
+    with pytest.raises(TypeError, match=r"\[0\]\['k'\].*Odd cannot travel: make it a dataclass.*@rpcx.remote"):
+        formatter.encode([{"k": Odd()}], VALUES)
+
+
+@BOTH
+def test_references_go_by_the_callers_rules(formatter):
+    values = Values(lambda obj: ["ref", "id"] if obj is print else None, lambda fields: fields)
+    assert there_and_back(formatter, {"f": [print]}, values) == {"f": [["ref", "id"]]}
+
+
+def test_large_buffers_leave_the_envelope_uncopied():
+    data, array = b"d" * 100_000, np.arange(10_000)
+    body, segments = MsgpackFormatter().encode([{"a": data, "b": [array]}], VALUES)
+    assert len(body) < 200
+    assert segments[0] is data
+    assert np.shares_memory(np.frombuffer(segments[1], dtype=array.dtype), array)
+    back = MsgpackFormatter().decode(body, [data, bytes(segments[1])], VALUES)[0]
+    assert back["a"] is data
+
+
+@BOTH
+def test_depth_is_bounded_at_both_ends(formatter):
+    fine: list = []
+    for _ in range(30):
+        fine = [fine]
+    assert there_and_back(formatter, fine) == fine
+    deep: list = []
+    for _ in range(2_000):
+        deep = [deep]
+    with pytest.raises(LimitExceeded, match="32"):
+        formatter.encode([deep], VALUES)
+    itself: list = []
+    itself.append(itself)
+    with pytest.raises(LimitExceeded, match="contain themselves"):
+        formatter.encode([itself], VALUES)
+
+
+def test_a_peer_that_nests_deeper_is_refused():
+    for depth in (40, 200, 900, 100_000):
+        with pytest.raises((ValueError, LimitExceeded)):
+            MsgpackFormatter().decode(b"\x91" * depth + b"\xc0", (), VALUES)
+        with pytest.raises((ValueError, LimitExceeded)):
+            JsonFormatter().decode(b"[" * depth + b"]" * depth, (), VALUES)
+
+
+def test_a_bomb_of_empty_lists_is_refused_before_it_grows():
+    bomb = b"\xdd" + (4_000_000).to_bytes(4, "big") + b"\x90" * 4_000_000
+    tracemalloc.start()
+    with pytest.raises(LimitExceeded, match="more lists and maps"):
+        MsgpackFormatter().decode(bomb, (), VALUES)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 64 << 20  # the list of four million places itself is 32 MiB
+
+
+@BOTH
+def test_garbage_is_a_value_error_and_nothing_else(formatter):
+    chance = random.Random(7)
+    sample = [1, "a", (1, {2}), {"k": [b"x" * 9000]}, datetime.datetime.now(), np.arange(4), 1 << 80]
+    good, segments = formatter.encode(sample, VALUES)
+    segments = [bytes(segment) for segment in segments]
+    for _ in range(4_000):
+        body = bytearray(good)
+        for _ in range(chance.randrange(1, 4)):
+            body[chance.randrange(len(body))] = chance.randrange(256)
+        if chance.random() < 0.2:
+            body = body[: chance.randrange(len(body))]
+        try:
+            formatter.decode(bytes(body), segments, VALUES)
+        except (ValueError, RpcxError):
+            pass
+
+
+def test_every_extension_code_survives_random_content():
+    chance = random.Random(8)
+    for code in range(128):
+        for _ in range(30):
+            content = chance.choice([chance.randbytes(chance.randrange(20)), msgpack.packb([1, "x", [2]]), b"\xc0"])
+            body = msgpack.packb([msgpack.ExtType(code, content)])
+            try:
+                MsgpackFormatter().decode(body, (), VALUES)
+            except (ValueError, RpcxError):
+                pass
+
+
+def test_json_is_text_that_a_person_can_read():
+    body, segments = JsonFormatter().encode(["bank", "deposit", [5, "ü", (1,)], 30.0], VALUES)
+    assert body.decode() == '["bank","deposit",[5,"ü",{"$tuple":[1]}],30.0]'
+    assert segments == ()
+    json.loads(body)
