@@ -15,8 +15,8 @@ and hands out `Process` objects, for those it started and for any other:
    object ends: its proxy is closed or dropped, its lease runs out, its client is gone. Whoever wants it for
    longer calls a method from time to time, renews the lease, or registers a sponsor. A process that was only
    attached to is left alone.
-3. **With a child stop its descendants**: all processes of its session, and their descendants. A daemon that
-   made a session of its own *and* whose parent has ended is no longer found; it escapes.
+3. **With a child stop its descendants**: all processes of its session, and of sessions their descendants made.
+   A daemon escapes: one that made a session of its own, and whose parents had all ended before the stop.
 4. **Output is not lost, nor piled up**: see `Process.stdout`.
 
 Unless said otherwise times are in seconds and sizes in bytes.

@@ -11,9 +11,10 @@ together. The session's number is the child's pid, which is only its own until t
    are gone.
 2. **Every signal to the family is sent under the child's mutex**, before it was reaped or not at all.
 3. **Stopping** sends SIGTERM, and SIGCONT behind it since a suspended process does not hear the first; after
-   the grace time SIGKILL, again and again until nothing is left, since some may fork while they are killed.
+   the grace time SIGKILL. Before that all are suspended: one that forks while it is killed could leave a
+   child that nobody knows, without a parent and in another session.
 
-A process that leaves the session and loses its parent too (a daemon) is out of sight.
+A process that made a session of its own, and whose parents ended before anybody looked (a daemon), is out of sight.
 """
 
 import atexit
@@ -54,6 +55,7 @@ class Child:
         self.status: ExitStatus | None = None  # set before `ended`
         self._gone = gone  # called once it was reaped
         self._mutex = threading.Lock()  # held for signalling, and for reaping
+        self._known: list[Seen] = []  # of its family, when it was last looked for
         self._reaped = threading.Event()
         self._hurry = threading.Event()  # set when the family was stopped: reap at once
         self._popen = _start(spec)
@@ -127,14 +129,18 @@ class Child:
     def family(self) -> list[Seen]:
         """What lives and descends from it, without itself."""
         with self._mutex:
-            return [] if self._reaped.is_set() else family(self.pid)
+            return self._find()
+
+    def _find(self) -> list[Seen]:
+        self._known = [] if self._reaped.is_set() else family(self.pid, self._known)
+        return self._known
 
     def send(self, number: int) -> list[ProcessId]:
         """Signal it and its family; who was signalled, itself first. Empty: nothing of them lives."""
         with self._mutex:
             if self._reaped.is_set():
                 return []
-            others = family(self.pid)
+            others = self._find()
             reached = [] if self.ended.is_set() else [self.id]
             with contextlib.suppress(ProcessLookupError, PermissionError):  # nobody lives in the group
                 os.killpg(self.pid, number)  # at once, so that none forks away in between
@@ -177,6 +183,7 @@ class Child:
         return True
 
     def _kill(self) -> list[ProcessId]:
+        self.hold()
         killed: dict[ProcessId, None] = {}
         deadline = time.monotonic() + KILL_SECONDS
         while reached := self.send(signal.SIGKILL):

@@ -24,7 +24,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Final, NamedTuple
 
 import psutil
@@ -105,22 +105,33 @@ def _look_psutil(pid: int) -> Seen | None:
         return None
 
 
-def family(leader: int) -> list[Seen]:
+def family(leader: int, known: Collection[Seen] = ()) -> list[Seen]:
     """What lives of the session that ``leader`` made, and its descendants in other sessions; without itself.
 
-    Only true while the leader is not reaped: later its number may name somebody else's session.
+    A session is made by one process and entered by birth only, so with one of its members all belong to the
+    family. Only true while the leader is not reaped: later its number may name somebody else's session.
+
+    Args:
+        leader: its pid.
+        known: members found earlier. They stay members, though their parents may have ended since.
     """
-    table = everything()
-    children: dict[int, list[Seen]] = {}
-    for seen in table:
-        children.setdefault(seen.parent, []).append(seen)
-    found = {seen.pid: seen for seen in table if seen.session == leader and seen.pid != leader}
-    ahead = [leader, *found]
+    earlier = {(seen.pid, seen.started) for seen in known}
+    by_parent: dict[int, list[Seen]] = {}
+    by_session: dict[int, list[Seen]] = {}
+    ahead: list[Seen] = []
+    for seen in everything():
+        by_parent.setdefault(seen.parent, []).append(seen)
+        by_session.setdefault(seen.session, []).append(seen)
+        if (seen.pid, seen.started) in earlier:
+            ahead.append(seen)
+    ahead += [*by_parent.get(leader, ()), *by_session.get(leader, ())]
+    found: dict[int, Seen] = {}
     while ahead:
-        for child in children.get(ahead.pop(), ()):
-            if child.pid not in found and child.pid != leader:
-                found[child.pid] = child
-                ahead.append(child.pid)
+        seen = ahead.pop()
+        if seen.pid not in found and seen.pid != leader:
+            found[seen.pid] = seen
+            ahead += by_parent.get(seen.pid, ())
+            ahead += by_session.pop(seen.session, ())
     return [seen for seen in sorted(found.values()) if seen.alive]
 
 

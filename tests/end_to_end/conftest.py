@@ -18,7 +18,8 @@ class HostProcess:
     def __init__(self, *urls: str) -> None:
         self.process = subprocess.Popen(
             [sys.executable, "-m", "tests.end_to_end.served", *urls],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)},
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
         )  # fmt: skip
         self.urls = [self.process.stdout.readline().strip() for _ in urls]
         assert all(self.urls), "the host process did not start"

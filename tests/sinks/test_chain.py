@@ -92,7 +92,7 @@ def test_bytes_that_are_no_parts_are_refused(data):
 
         unwrap = wrap
 
-    with pytest.raises(ValueError):  # noqa: PT011  # each says it in its own words
+    with pytest.raises(ValueError):  # each says it in its own words
         Chain(MsgpackFormatter(), [Through()]).decode(data, (), VALUES)
 
 

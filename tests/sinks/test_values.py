@@ -89,7 +89,7 @@ def test_a_zone_from_the_wire_opens_no_file():
 
 @pytest.mark.parametrize("plain", [{"$nothing": 1}, {"$ref": 1}, {"$bytes": "ä"}, {"$bytes": 1}, {"$tuple": 5}])
 def test_unknown_or_broken_tags_are_refused(plain):
-    with pytest.raises(ValueError):  # noqa: PT011  # each says it in its own words
+    with pytest.raises(ValueError):  # each says it in its own words
         VALUES.restore(plain)
 
 
