@@ -218,6 +218,10 @@ class Link(Protocol):
         """Send within a millisecond, together with whatever else comes until then."""
         ...
 
+    def flush_later(self) -> None:
+        """The same from a finalizer, which may run inside any other call here: takes no lock, sends nothing itself."""
+        ...
+
     def rearm(self) -> None:
         """`Session.due` moved earlier."""
         ...

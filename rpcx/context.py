@@ -15,6 +15,7 @@ from rpcx.abc import PeerFacts
 from rpcx.errors import Cancelled
 from rpcx.messages import DEFAULT_TIMEOUT
 
+LATE: Final = 0.25  # seconds past a deadline before it counts here: the caller's clock decides, and it tells
 DEEPEST: Final = 32  # calls that may call back within one another (security: confused ping-pong)
 
 
@@ -64,7 +65,7 @@ def check() -> None:
         return
     if call.cancelled:
         raise Cancelled(f"the caller gave up {call.uri}.{call.method_name}", executed="maybe")
-    if call.deadline is not None and time.monotonic() > call.deadline:
+    if call.deadline is not None and time.monotonic() > call.deadline + LATE:
         raise Cancelled(f"the deadline of {call.uri}.{call.method_name} passed", executed="maybe")
 
 

@@ -53,7 +53,6 @@ TESTED_ELSEWHERE: dict[str, str] = {
     "rpcx/aio.py": "real processes: tests/end_to_end",
     "rpcx/context.py": "whole calls: tests/remoting/test_calls.py",
     "rpcx/messages.py": "plain slots: with the chain that carries them, tests/sinks/test_chain.py",
-    "rpcx/drivers/links.py": "a part of the pump: tests/drivers/test_threads.py",
     "rpcx/errors.py": "the tree and its docstrings: test_house; each error where it is raised",
 }
 

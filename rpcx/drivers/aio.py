@@ -86,6 +86,9 @@ class AioLink(asyncio.Protocol):
             self._flushing = True
             self._from_outside(self._write)
 
+    def flush_later(self) -> None:
+        self.flush_soon()  # which only asks the loop
+
     def wait(self, reply: Waitable, timeout: float | None) -> None:
         if threading.get_ident() == self._thread:
             raise RuntimeError(

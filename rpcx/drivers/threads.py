@@ -555,12 +555,20 @@ class Pump:
                 self.wake()  # a helper leads and nobody stands by: it sends before it sleeps again
             self._ring()
 
-    def _uncork(self) -> None:
-        while self._corked:
+    def cork_quietly(self, link: ThreadLink) -> None:
+        """The same for a finalizer, which may interrupt any thread anywhere: no lock is taken, no thread made."""
+        self._corked.add(link)
+        if self._asleep:
+            self.wake()
+        if self._deep:
             try:
-                link = self._corked.pop()
-            except KeyError:
-                return
+                self._bell.release()
+            except RuntimeError:
+                pass  # it was woken already
+
+    def _uncork(self) -> None:
+        for link in list(self._corked):  # one round: what is corked meanwhile gets the next
+            self._corked.discard(link)
             link.send()
 
     def watch_room(self, link: ThreadLink) -> None:

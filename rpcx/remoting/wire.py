@@ -136,13 +136,13 @@ class Wire:
         """A reference died. May run inside a finalizer, in any thread: takes no lock."""
         self._released.add(uri, count)
         if self.error is None:
-            self._link.flush_soon()
+            self._link.flush_later()
 
     def abandon_call(self, call_id: int) -> None:
         """Give a call up from a finalizer: takes no lock."""
         self._dropped_calls.append(call_id)
         if self.error is None:
-            self._link.flush_soon()
+            self._link.flush_later()
 
     def _send_releases(self) -> None:
         """Called under the lock."""

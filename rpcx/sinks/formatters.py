@@ -1,57 +1,67 @@
 """The built-in formatters: msgpack, compact and fast, and JSON, which a person can read on the wire.
 
-msgpack's fast path: an envelope whose arguments are scalars is packed as it is, by a packer that is taken from a
-pool (a `Packer` may not be shared). Everything else is first lowered to what msgpack has, with extension types
-for tags; a large buffer leaves the envelope as a segment, without a copy.
+msgpack's fast paths: an envelope of scalars and plain lists is packed as it is, by a packer from a pool (a
+`Packer` may not be shared); a short body is decoded as if it had no extension types, and once more if it has.
+Everything else is lowered to what msgpack has, with an extension type for each tag, whose payload is msgpack
+again. Large buffers leave the envelope as segments, without a copy.
 
-Decoding makes a new decoder per message. Counting containers costs a Python call for each, so it is done only
-in bodies over `COUNTED_BODY`: smaller ones cannot hold many (4 MiB of empty lists would become 291 MiB).
+What a stranger can do with a body, and what stops it (measured on 4 MiB):
+
+    millions of empty containers    291 MiB        counted by hooks, in payloads of extension types too
+    arrays that claim more items    119 MiB        the structure is skipped through first: C code, no objects
+      than there are, nested
+    depth                           the C stack    msgpack stops at 1,024; `check_depth` at what is allowed
+    one segment, named many times   2 GiB          all may be named twice, more is refused
+
+All but the depth are looked for in long bodies only: a short one cannot hold enough to hurt.
 """
 
 import json
+import re
 from collections.abc import Sequence
 from typing import Any, Final
 
 import msgpack  # type: ignore[import-untyped]  # it ships no types
 
 from rpcx.abc import Buffer
-from rpcx.errors import LimitExceeded, RpcxError
-from rpcx.sinks.values import (
-    BY_CODE,
-    CONTAINERS,
+from rpcx.abc import Values as PlainValues
+from rpcx.errors import RpcxError
+from rpcx.protocol.frames import MAX_SEGMENTS
+from rpcx.sinks.lowering import (
+    ENVELOPE,
+    MAX_CONTAINERS,
     MAX_DEPTH,
-    REF_CODE,
     SCALARS,
-    SEGMENT_CODE,
-    SMALL_INT,
-    CannotTravel,
-    Values,
-    as_data,
-    checked_depth,
-    lift,
-    tag_of,
+    Lowering,
+    check_depth,
     too_deep,
+    too_many,
 )
-
-MAX_CONTAINERS: Final = 100_000  # lists and maps in one message; each costs 56 to 64 bytes for one on the wire
-COUNTED_BODY: Final = 16_384  # bytes of body from which containers are counted
-SEGMENT_SIZE: Final = 8_192  # bytes from which a buffer travels as a segment
-SURROGATES: Final = "surrogatepass"  # so that any str survives, file names from odd file systems too
+from rpcx.sinks.tags import BYTEARRAY, INT, VIEW_CODE, Tag, exactly, fields
+from rpcx.sinks.values import BY_CODE, Values
 
 PLAIN_DEPTH: Final = 3  # lists within lists that the fast path looks into: a batch of calls has three
 SHORT_BODY: Final = 4_096  # bytes up to which a body is first decoded as if it had no extension types
+CLAIMING_BODY: Final = 2_048  # bytes from which claims are checked; below, they cost 11 MiB at most, for a moment
+COUNTED_BODY: Final = 16_384  # bytes from which containers are counted; a smaller body holds as many as it has bytes
+SEGMENT_SIZE: Final = 8_192  # bytes from which a buffer travels as a segment
+NAMED: Final = 2  # how often a segment may be named, on average by size: each time it may be copied
+KEPT_PACKER: Final = 1 << 20  # bytes of a message above which its packer is not kept: its buffer never shrinks
+SURROGATES: Final = "surrogatepass"  # so that any str survives, file names from odd file systems too
+TIMESTAMP: Final = 3  # msgpack's own timestamps, which other languages send, arrive as datetime in UTC
+
+SEGMENT: Final = 2  # the extension type of a segment: [index, code], where code says what it stands for:
+BYTES: Final = 0  # bytes; any other is the code of a tag
 
 unpackb: Final = msgpack.unpackb
-
-BUFFERS: Final = frozenset({bytes, bytearray, memoryview})
 
 
 class MsgpackFormatter:
     """``msgpack``: the default.
 
     Args:
-        depth: containers within containers that are accepted.
-        containers: lists and maps that a message may have.
+        depth: containers within containers that are accepted and sent.
+        containers: lists, maps and tuples that a message may have.
     """
 
     name = "msgpack"
@@ -59,122 +69,123 @@ class MsgpackFormatter:
     def __init__(self, *, depth: int = MAX_DEPTH, containers: int = MAX_CONTAINERS) -> None:
         self._depth = depth
         self._containers = containers
-        self._packers: list[Any] = []  # free packers; msgpack has no types. append and pop are atomic
+        self._packers: list[Any] = []  # free ones; msgpack has no types. append and pop are atomic
 
     def encode(self, value: Any, values: Values) -> tuple[bytes, Sequence[Buffer]]:
-        """Bytes and segments of an envelope."""
-        if _is_plain(value, PLAIN_DEPTH):
-            try:
-                packer = self._packers.pop()
-            except IndexError:
-                packer = msgpack.Packer(unicode_errors=SURROGATES)
-            try:
-                body = packer.pack(value)
-            except OverflowError:
-                pass  # an integer beyond 64 bits
-            else:
-                self._packers.append(packer)
-                return body, ()
-        return _Encoding(values, self._depth).encode(value)
+        """Bytes and segments of an envelope.
+
+        Raises:
+            CannotTravel: (TypeError) it holds a value that has no way to travel; names the place.
+            LimitExceeded: it is too deep, contains itself, or has too many containers.
+        """
+        if type(value) is list and _plain_lists(value, PLAIN_DEPTH, self._containers):
+            return self.pack(value), ()
+        encoding = _Encoding(self, values, self._depth, self._containers)
+        return self.pack(encoding.message(value)), encoding.segments
+
+    def pack(self, lowered: object) -> bytes:
+        """The bytes of what msgpack has types for."""
+        try:
+            packer = self._packers.pop()
+        except IndexError:
+            packer = msgpack.Packer(unicode_errors=SURROGATES, default=_big_int)
+        body: bytes = packer.pack(lowered)
+        if len(body) < KEPT_PACKER:
+            self._packers.append(packer)
+        return body
 
     def decode(self, body: bytes, segments: Sequence[Buffer], values: Values) -> object:
-        """The envelope. Raises ValueError on bytes that are none."""
-        if len(body) > SHORT_BODY or segments:
-            return _Decoding(values, segments, self._depth, self._containers).decode(body)
-        # A short body without extension types: what most calls and answers are.
+        """The envelope.
+
+        Raises:
+            ValueError: the bytes are no message.
+            LimitExceeded: it is too deep, or has too many containers.
+        """
         try:
-            value = unpackb(body, strict_map_key=False, unicode_errors=SURROGATES, ext_hook=_extended)
-            if type(value) is not list or not _is_plain(value, PLAIN_DEPTH):
-                checked_depth([value], self._depth + 1)
+            if len(body) > SHORT_BODY or segments:
+                return _Decoding(values, segments, self._depth, self._containers).decode(body)
+            if len(body) > CLAIMING_BODY:
+                _check_claims(body)
+            value = unpackb(
+                body, strict_map_key=False, unicode_errors=SURROGATES, timestamp=TIMESTAMP, ext_hook=_extended
+            )
+            if len(body) > self._depth and not (  # one level takes a byte at least
+                type(value) is list and _plain_lists(value, PLAIN_DEPTH, SHORT_BODY)
+            ):
+                check_depth(value, self._depth)
         except _Extended:
-            return _Decoding(values, segments, self._depth, self._containers).decode(body)
+            return self._decode_extended(body, values)
         except (RpcxError, ValueError):
             raise
         except Exception as error:  # noqa: BLE001  # whatever a hostile message provokes, it is no message
             raise ValueError(f"{type(error).__name__}: {error}") from None
         return value
 
-
-def _is_plain(value: list[Any], depth: int) -> bool:
-    """Whether there are only scalars, and lists of them to some depth: what msgpack says by itself."""
-    for item in value:
-        kind = type(item)
-        if kind in SCALARS:
-            continue
-        if kind is not list or not (SCALARS.issuperset(map(type, item)) or (depth > 0 and _is_plain(item, depth - 1))):
-            return False
-    return True
+    def _decode_extended(self, body: bytes, values: Values) -> object:
+        try:
+            return _Decoding(values, (), self._depth, self._containers).decode(body)
+        except (RpcxError, ValueError):
+            raise
+        except Exception as error:  # noqa: BLE001  # as above
+            raise ValueError(f"{type(error).__name__}: {error}") from None
 
 
 class _Extended(Exception):
     """A short body has extension types after all."""
 
 
-def _extended(code: int, data: bytes) -> object:  # noqa: ARG001  # msgpack's signature
+def _extended(_code: int, _data: bytes) -> object:
     raise _Extended
 
 
-class _Encoding:
+def _plain_lists(value: list[Any], depth: int, limit: int) -> int:  # items of any type
+    """How many lists there are, if they hold scalars, short bytes and lists only; 0 if not, or too many."""
+    count = 1
+    for item in value:
+        kind = type(item)
+        if kind in SCALARS:
+            continue
+        if kind is list:
+            lists = 1 if SCALARS.issuperset(map(type, item)) else _plain_lists(item, depth - 1, limit) if depth else 0
+            count += lists
+            if lists and count <= limit:
+                continue
+        elif kind is bytes and len(item) < SEGMENT_SIZE:
+            continue
+        return 0
+    return count
+
+
+def _big_int(value: object) -> object:
+    """Called by the packer for the one native value that may not fit: an int beyond 64 bits."""
+    return msgpack.ExtType(INT.code, msgpack.packb(INT.lower(exactly(int, value))))
+
+
+class _Encoding(Lowering):
     """One message on its way to bytes."""
 
-    def __init__(self, values: Values, depth: int) -> None:
-        self._values = values
-        self._limit = depth + 2  # the envelope and its argument list are two levels of their own
-        self._segments: list[Buffer] = []
+    def __init__(self, formatter: MsgpackFormatter, values: Values, depth: int, containers: int) -> None:
+        super().__init__(values, depth, containers)
+        self.segments: list[Buffer] = []  # that travel beside the body, in the order they are named
+        self._pack = formatter.pack
+        self._said = BYTES  # what the last bytes were said to be
 
-    def encode(self, value: object) -> tuple[bytes, Sequence[Buffer]]:
-        try:
-            return self._pack(self._lower(value, 0)), self._segments
-        except RecursionError:
-            raise too_deep() from None
+    def say(self, value: Any) -> object:  # bytes, or a Blob
+        data, self._said = (value, BYTES) if type(value) is bytes else (value.data, value.code)
+        if len(data) < SEGMENT_SIZE or len(self.segments) == MAX_SEGMENTS:
+            return data
+        self.segments.append(data)
+        return msgpack.ExtType(SEGMENT, self._pack([len(self.segments) - 1, self._said]))
 
-    def _pack(self, lowered: object) -> bytes:
-        packed: Any = msgpack.packb(lowered, unicode_errors=SURROGATES)
-        return packed  # type: ignore[no-any-return]  # bytes, as long as autoreset is on
-
-    def _lower(self, value: Any, depth: int) -> Any:  # any value; what msgpack packs
-        kind = type(value)
-        if kind in SCALARS:
-            return value if kind is not int or value in SMALL_INT else self._tagged(value, depth)
-        if kind in BUFFERS and memoryview(value).nbytes >= SEGMENT_SIZE:
-            return self._segment(value)
-        if kind is bytes:
+    def mapping(self, value: dict[Any, Any], depth: int) -> object:  # keys of any type
+        if SCALARS.issuperset(map(type, value.values())) and SCALARS.issuperset(map(type, value)):
             return value
-        if depth > self._limit:
-            raise too_deep(self._limit - 2)
-        if kind is list:
-            return [self._step(index, item, depth) for index, item in enumerate(value)]
-        if kind is dict:
-            return {self._lower(key, depth + 1): self._step(key, item, depth) for key, item in value.items()}
-        return self._tagged(value, depth)
+        return {self.key(key, depth + 1): self.lower(item, depth + 1) for key, item in value.items()}
 
-    def _step(self, key: Any, item: Any, depth: int) -> Any:  # a key of any kind
-        if type(item) in SCALARS and type(item) is not int:
-            return item
-        try:
-            return self._lower(item, depth + 1)
-        except CannotTravel as error:
-            error.path.insert(0, key)
-            raise
-
-    def _tagged(self, value: Any, depth: int) -> Any:  # any value; what msgpack packs
-        tag = tag_of(value)
-        if tag is not None:
-            return msgpack.ExtType(tag.code, self._pack(self._lower(tag.lower(value), depth + 1)))
-        fields = self._values.refer(value)
-        if fields is not None:
-            return msgpack.ExtType(REF_CODE, self._pack(fields))
-        return self._lower(as_data(value), depth + 1)
-
-    def _segment(self, value: Any) -> Any:  # a buffer; an ExtType
-        kind = type(value)
-        view = memoryview(value)
-        self._segments.append(value if kind is bytes else view.cast("B") if view.c_contiguous else view.tobytes())
-        code = 0 if kind is bytes else BY_CODE_OF[kind]
-        return msgpack.ExtType(SEGMENT_CODE, self._pack([len(self._segments) - 1, code]))
-
-
-BY_CODE_OF: Final[dict[Any, int]] = {bytearray: 7, memoryview: 8}  # the tags of the table
+    def tagged(self, tag: Tag, content: Any) -> object:  # lowered
+        if type(content) is msgpack.ExtType and content.code == SEGMENT and self._said == tag.code:
+            return content  # the segment's code says it already
+        return msgpack.ExtType(tag.code, self._pack(content))
 
 
 class _Decoding:
@@ -184,99 +195,138 @@ class _Decoding:
         self._values = values
         self._segments = segments
         self._depth = depth
-        self._containers = containers  # that may still come
+        self._containers = containers
+        self._left = containers  # that may still come
+        self._counted = False  # whether containers are counted in this message
         self._level = 0  # of extension types within extension types
+        self._nameable = NAMED * sum(map(_size, segments))  # bytes of segments that may still be named
 
     def decode(self, body: bytes) -> object:
-        try:
-            value = self._unpack(body)
-            for item in value if type(value) is list else (value,):
-                if type(item) in CONTAINERS:
-                    checked_depth(value, self._depth)
-                    break
-        except (RpcxError, ValueError):
-            raise
-        except Exception as error:  # noqa: BLE001  # whatever a hostile message provokes, it is no message
-            raise ValueError(f"{type(error).__name__}: {error}") from None
+        self._counted = len(body) > COUNTED_BODY
+        value = self._unpack(body)
+        if not self._counted or self._containers - self._left > self._depth:
+            check_depth(value, self._depth)
         return value
 
-    def _unpack(self, body: bytes) -> Any:  # plain data
-        counted = len(body) > COUNTED_BODY
-        return msgpack.unpackb(
+    def _unpack(self, body: bytes) -> Any:  # what a stranger wrote
+        if len(body) > CLAIMING_BODY:
+            _check_claims(body)
+        count = self._count if self._counted else None
+        return unpackb(
             body,
             ext_hook=self._extension,
-            list_hook=self._count if counted else None,
-            object_hook=self._count if counted else None,
+            list_hook=count,
+            object_hook=count,
             strict_map_key=False,
             unicode_errors=SURROGATES,
+            timestamp=TIMESTAMP,
         )
 
     def _count(self, container: Any) -> Any:  # a list or dict
-        self._containers -= 1
-        if self._containers < 0:
-            raise LimitExceeded("a message has more lists and maps than allowed")
+        self._left -= 1
+        if self._left < 0:
+            raise too_many(self._containers)
         return container
 
     def _extension(self, code: int, data: bytes) -> object:
-        self._level += 1
-        if self._level > self._depth + 2:
+        if self._level >= self._depth + ENVELOPE:
             raise too_deep(self._depth)
-        try:
-            content = self._unpack(data)
-        finally:
-            self._level -= 1
-        if code == REF_CODE:
-            if type(content) is not list:
-                raise ValueError("a reference without fields")
-            return self._values.resolve(content)
-        if code == SEGMENT_CODE:
-            return self._from_segment(*content)
+        self._level += 1
+        content = self._unpack(data)
+        self._level -= 1
+        if code == SEGMENT:
+            return self._segment(*fields(content, int, int))
         tag = BY_CODE.get(code)
         if tag is None:
             raise ValueError(f"an unknown extension type {code}")
-        return lift(tag, content)
+        return self._values.lift(tag, content)
 
-    def _from_segment(self, index: int, code: int) -> object:
+    def _segment(self, index: int, code: int) -> object:
         if not 0 <= index < len(self._segments):
-            raise ValueError(f"segment {index} of {len(self._segments)}")
+            raise ValueError(f"there is no segment {index} among {len(self._segments)}")
         segment = self._segments[index]
-        if code == 0:
+        self._nameable -= _size(segment)
+        if self._nameable < 0:
+            raise ValueError(f"segments are named more than {NAMED} times")
+        if code == BYTES:
             return segment if type(segment) is bytes else bytes(segment)
-        if code not in BY_CODE_OF.values():
+        if code not in (BYTEARRAY.code, VIEW_CODE):
             raise ValueError(f"a segment of unknown kind {code}")
-        return lift(BY_CODE[code], segment)
+        if code == VIEW_CODE:
+            segment = memoryview(segment)
+        return self._values.lift(BY_CODE[code], segment)
+
+
+def _size(segment: Buffer) -> int:
+    return segment.nbytes if type(segment) is memoryview else len(segment)
+
+
+def _check_claims(body: bytes) -> None:
+    """Raise unless each array and map is as long as it says: room is made for what it says before it is read."""
+    skimmer: Any = msgpack.Unpacker(max_buffer_size=len(body))  # msgpack has no types
+    skimmer.feed(body)
+    try:
+        skimmer.skip()
+    except msgpack.OutOfData:
+        raise ValueError("cut off, or containers that claim more than there is") from None
+    if skimmer.tell() != len(body):
+        raise ValueError(f"{len(body) - skimmer.tell()} bytes behind the end")
+
+
+STRINGS: Final = re.compile(rb'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)  # an open one to the end: linear on any input
 
 
 class JsonFormatter:
-    """``json``: readable text, for looking at the wire and for peers without msgpack."""
+    """``json``: readable text, for looking at the wire and for peers without msgpack.
+
+    Args:
+        containers: lists and maps that a text may have. Each tag is one, so twice what values may have.
+    """
 
     name = "json"
 
-    def encode(self, value: object, values: Values) -> tuple[bytes, Sequence[Buffer]]:
-        """Text in UTF-8; no segments."""
-        try:
-            plain = values.plain(value)
-        except RecursionError:
-            raise too_deep() from None
-        try:
-            return json.dumps(plain, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode(), ()
-        except UnicodeEncodeError:  # lone surrogates
-            return json.dumps(plain, allow_nan=False, separators=(",", ":")).encode(), ()
+    def __init__(self, *, containers: int = 2 * MAX_CONTAINERS) -> None:
+        self._containers = containers
 
-    def decode(self, body: bytes, segments: Sequence[Buffer], values: Values) -> object:
-        """The envelope. Raises ValueError on bytes that are none."""
+    def encode(self, value: object, values: PlainValues) -> tuple[bytes, Sequence[Buffer]]:
+        """Text in UTF-8; no segments."""
+        plain = values.plain(value)
+        try:
+            data = _text(plain, escaped=False).encode()
+        except UnicodeEncodeError:  # lone surrogates, which only escapes can tell
+            data = _text(plain, escaped=True).encode()
+        self._check_number(data)  # better here than at the other end
+        return data, ()
+
+    def decode(self, body: bytes, segments: Sequence[Buffer], values: PlainValues) -> object:
+        """The envelope. Raises ValueError on bytes that are none, LimitExceeded on too much."""
         if segments:
             raise ValueError("segments beside JSON")
         try:
-            value = values.restore(json.loads(body, parse_constant=_no_constant))
-            checked_depth([value], MAX_DEPTH + 1)
+            self._check_number(body)
+            return values.restore(json.loads(str(body, "utf-8"), parse_constant=_no_constant))
         except (RpcxError, ValueError):
             raise
         except RecursionError:
-            raise too_deep() from None
+            raise too_deep(MAX_DEPTH) from None
         except Exception as error:  # noqa: BLE001  # whatever a hostile message provokes, it is no message
             raise ValueError(f"{type(error).__name__}: {error}") from None
-        return value
+
+    def _check_number(self, body: bytes) -> None:
+        """Count brackets before anything is made of them; those in texts only once there are too many."""
+        count = _brackets(body)
+        if count > self._containers:
+            count -= sum(_brackets(match[0]) for match in STRINGS.finditer(body))
+        if count > self._containers:
+            raise too_many(self._containers)
+
+
+def _text(plain: object, *, escaped: bool) -> str:
+    return json.dumps(plain, ensure_ascii=escaped, allow_nan=False, separators=(",", ":"))
+
+
+def _brackets(text: bytes) -> int:
+    return text.count(b"[") + text.count(b"{")
 
 
 def _no_constant(name: str) -> object:

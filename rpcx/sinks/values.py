@@ -1,387 +1,261 @@
-"""By-value types: what travels as a copy, and how each is written with plainer values.
+"""By-value types: what travels as a copy, and how a value becomes plainer, level by level.
 
-Some values every formatter can say (None, bool, int, float, str, list, dict). The others are **tagged**: a tag
-from the closed table below, and a plainer value. A tag says what Python value it was, exactly, so that a tuple
-comes back as a tuple without an annotation. Enums, dataclasses and pydantic models travel as their data; the
-receiver's annotation makes the type again, since types come from the receiver's code and never from the wire.
+    exact      scalars, list, dict, bytes, and what `rpcx.sinks.tags`, `arrays` and `exceptions` have a tag for
+    reference  functions, remote objects, proxies: whatever `refer` gives fields for
+    as data    Enum, dataclass, pydantic model, NamedTuple, deque, subclasses of builtins: the receiver's
+               annotation makes the type again, since types come from the receiver's code, never from the wire
 
-    tag        of                          as
-    tuple …    tuple, set, frozenset       list
-    int        beyond 64 bits              two's complement, big-endian bytes
-    datetime   with its zone's key         [iso text, fold, key or None]
-    ndarray    numpy, no object dtype      [dtype description, shape, order, data]
-    ref        anything by reference       its fields (see rpcx.remoting.references)
-
-Adding a type is one line of the table.
+`Values.reduce` takes one step, for one value, and `Values.lift` takes it back; `rpcx.sinks.lowering` walks the
+whole. `Values.plain` and `restore` are the whole for text: all that a formatter of one's own needs.
 """
 
 import base64
+import collections
 import dataclasses
-import datetime
-import decimal
 import enum
 import functools
 import math
-import pathlib
-import sys
-import uuid
-import zoneinfo
-from collections import deque
-from collections.abc import Callable, Sequence
-from typing import Any, Final, NamedTuple
+import re
+from collections.abc import Callable, Iterator, MappingView
+from typing import Any, Final
 
-from rpcx.errors import LimitExceeded, RpcxError
-
-MAX_DEPTH: Final = 32  # containers within containers (Cap'n Proto 64; msgpack's C code stops at 1,024)
-REFERENCE: Final = "ref"
-SEGMENT: Final = "segment"
-SMALL_INT: Final = range(-(1 << 63), 1 << 64)  # what a formatter's own integers hold
-
-#: Values of exactly these types need no look by anybody.
-SCALARS: Final = frozenset({type(None), bool, int, float, str})
+from rpcx.errors import RpcxError
+from rpcx.sinks.arrays import ARRAY, NUMBER, array_tag
+from rpcx.sinks.exceptions import decode_fault, encode_fault
+from rpcx.sinks.lowering import ENVELOPE, MAX_CONTAINERS, MAX_DEPTH, Lowering, too_deep, too_many
+from rpcx.sinks.tags import ADVICE, DICT, FLOAT, INT, SMALL_INT, TABLE, TEXT, Blob, CannotTravel, Tag, exactly
 
 Refer = Callable[[object], "list[object] | None"]
-Resolve = Callable[[list[Any]], object]
+Resolve = Callable[[list[Any]], object]  # Any: fields of the caller's own making
+AsData = Callable[[Any], object]  # Any: a value of the type it was made for
+
+REFERENCE: Final = Tag("ref", 1, list, list)  # lowered by `refer`, lifted by `resolve`
+EXCEPTION: Final = Tag("exception", 20, lambda error: encode_fault(error, detail="type"), decode_fault)
+
+BY_CODE: Final[dict[int, Tag]] = {tag.code: tag for tag in (*TABLE.values(), INT, ARRAY, NUMBER, EXCEPTION, REFERENCE)}
+BY_NAME: Final[dict[str, Tag]] = {tag.name: tag for tag in (*BY_CODE.values(), FLOAT, DICT, TEXT)}
+BASE64: Final = frozenset({"bytes", "bytearray", "memoryview"})  # tags whose content is a text of base64
 
 
-class CannotTravel(TypeError):
-    """A value that is neither by-value nor remote. `path` leads to it from the outermost container."""
+# --- one value ----------------------------------------------------------------------------------------------
 
-    def __init__(self, reason: str) -> None:
-        super().__init__(reason)
-        self.reason = reason
-        self.path: list[int | str] = []
-
-    def __str__(self) -> str:
-        return f"{''.join(f'[{step!r}]' for step in self.path)}: {self.reason}" if self.path else self.reason
-
-
-class Tag(NamedTuple):
-    """How one type is written."""
-
-    name: str  # in JSON, as "$name"
-    code: int  # in msgpack, as an extension type
-    lower: Callable[[Any], object]  # the value, plainer
-    lift: Callable[[Any], object]  # and back; raises ValueError or TypeError on what it did not make
-
-
-def _zone_key(zone: datetime.tzinfo | None) -> str | None:
-    return zone.key if isinstance(zone, zoneinfo.ZoneInfo) else None
+BASES: Final[dict[type, AsData]] = {  # of subclasses; the exact type again, whatever the subclass overrides
+    int: int.__int__,
+    float: float.__float__,
+    str: str.__str__,
+    bytes: lambda value: bytes(memoryview(value)),
+    list: list,
+    tuple: tuple,
+    dict: dict,
+    set: set,
+    frozenset: frozenset,
+    bytearray: lambda value: bytearray(memoryview(value)),
+    complex: lambda value: complex(value.real, value.imag),
+    collections.deque: list,
+}
+MISSING: Final = object()
+PAIR: Final = re.compile("[\ud800-\udbff][\udc00-\udfff]")
 
 
-@functools.cache
-def _zones() -> set[str]:
-    return zoneinfo.available_timezones()
+@functools.lru_cache(maxsize=1024)
+def family(kind: type) -> tuple[Tag | None, AsData]:
+    """How values of ``kind`` travel that have no tag of their own: under another's, or as plainer data.
+
+    Raises:
+        CannotTravel: not at all.
+    """
+    if issubclass(kind, enum.Enum):
+        return None, lambda value: value.value
+    if issubclass(kind, Exception):
+        return EXCEPTION, EXCEPTION.lower
+    model = _model_data(kind)
+    if model is not None:
+        return None, model
+    if dataclasses.is_dataclass(kind):
+        names = [field.name for field in dataclasses.fields(kind) if field.init]
+        return None, lambda value: {name: getattr(value, name) for name in names}
+    for base in kind.__mro__:
+        if base in BASES:
+            return None, BASES[base]
+        if base in TABLE:
+            return TABLE[base], TABLE[base].lower
+    name = f"{kind.__module__}.{kind.__qualname__}"
+    if issubclass(kind, Iterator | MappingView):
+        raise CannotTravel(f"a {name} cannot travel: make it a list", kind)
+    raise CannotTravel(f"a {name} cannot travel: {ADVICE}", kind)
 
 
-def _lower_datetime(value: datetime.datetime) -> object:
-    key = _zone_key(value.tzinfo)
-    shown = value.replace(tzinfo=None) if key is not None else value
-    return [shown.isoformat(), value.fold, key]
+def _model_data(kind: type) -> AsData | None:
+    """What reads the fields of a pydantic model or dataclass; None if ``kind`` is neither."""
+    if not hasattr(kind, "__pydantic_validator__"):
+        return None
+    if getattr(kind, "__pydantic_root_model__", False):
+        return lambda value: value.root
+    infos: Any = getattr(kind, "__pydantic_fields__", None) or getattr(kind, "model_fields", {})  # FieldInfos
+    config: Any = getattr(kind, "model_config", None) or getattr(kind, "__pydantic_config__", None) or {}
+    by_alias = config.get("validate_by_alias") is not False
+    names = {name: _alias(name, info) if by_alias else name for name, info in infos.items() if info.init is not False}
 
+    def data(value: Any) -> object:  # a model
+        there = {alias: getattr(value, name, MISSING) for name, alias in names.items()}
+        extra = getattr(value, "__pydantic_extra__", None) or {}
+        return {alias: part for alias, part in there.items() if part is not MISSING} | extra
 
-def _lift_datetime(fields: Any) -> datetime.datetime:
-    text, fold, key = fields
-    value = datetime.datetime.fromisoformat(text).replace(fold=fold)
-    if key is None:
-        return value
-    if key not in _zones():  # never a path: a key from the wire opens no file but a known zone's
-        raise ValueError(f"unknown time zone {key!r:.80}")
-    return value.replace(tzinfo=zoneinfo.ZoneInfo(key))
-
-
-def _lower_delta(value: datetime.timedelta) -> object:
-    return [value.days, value.seconds, value.microseconds]
-
-
-def _lift_time(fields: Any) -> datetime.time:
-    text, fold = fields
-    return datetime.time.fromisoformat(text).replace(fold=fold)
-
-
-def _lower_int(value: int) -> bytes:
-    return value.to_bytes(value.bit_length() // 8 + 1, "big", signed=True)
-
-
-def _lift_int(data: Any) -> int:
-    return int.from_bytes(_bytes(data), "big", signed=True)
-
-
-def _lower_path(value: pathlib.PurePath) -> object:
-    return [isinstance(value, pathlib.Path), str(value)]
-
-
-def _lift_path(fields: Any) -> pathlib.PurePath:
-    concrete, text = fields
-    return pathlib.Path(text) if concrete else pathlib.PurePath(text)
-
-
-def _lower_array(value: Any) -> object:  # a numpy array
-    import numpy as np
-
-    if value.dtype.hasobject:
-        raise CannotTravel("a numpy array of dtype object is refused, since it could carry code; give it a plain dtype")
-    order: Any = "F" if value.flags.f_contiguous and not value.flags.c_contiguous else "C"
-    plain = np.asarray(value, order=order)
-    flat = plain.reshape(-1, order=order) if plain.ndim else plain.reshape(1)
-    data: Any = flat.view(np.uint8).data if plain.dtype.itemsize and plain.size else b""
-    return [np.lib.format.dtype_to_descr(value.dtype), list(value.shape), order, data]
-
-
-def _lift_array(fields: Any) -> object:
-    np = _numpy()
-    description, shape, order, data = fields
-    dtype = np.lib.format.descr_to_dtype(_description(description))
-    if dtype.hasobject:
-        raise ValueError("a numpy array of dtype object")
-    if order not in ("C", "F") or not all(isinstance(size, int) and size >= 0 for size in shape):
-        raise ValueError("a numpy array of impossible shape")
-    if math.prod(shape) * dtype.itemsize != memoryview(data).nbytes:
-        raise ValueError("a numpy array whose data do not fill its shape")
-    flat = np.frombuffer(bytearray(data), dtype=dtype) if memoryview(data).nbytes else np.empty(0, dtype)
-    return flat.reshape(tuple(shape), order=order)
-
-
-def _description(plain: Any) -> Any:  # plain data
-    """A dtype's description with the tuples that numpy wants for structures."""
-    if isinstance(plain, list):
-        return [tuple(_field(part) for part in entry) if isinstance(entry, list | tuple) else entry for entry in plain]
-    return tuple(_description(part) for part in plain) if isinstance(plain, tuple) else plain
-
-
-def _field(part: Any) -> Any:  # plain data
-    return _description(part) if isinstance(part, list) else part
-
-
-def _lower_number(value: Any) -> object:  # a numpy scalar
-    import numpy as np
-
-    return [np.lib.format.dtype_to_descr(value.dtype), value.tobytes()]
-
-
-def _lift_number(fields: Any) -> object:
-    np = _numpy()
-    description, data = fields
-    dtype = np.lib.format.descr_to_dtype(_description(description))
-    if dtype.hasobject or len(data) != dtype.itemsize:
-        raise ValueError("a numpy scalar of impossible type")
-    return np.frombuffer(_bytes(data), dtype=dtype)[0]
-
-
-def _numpy() -> Any:  # the module
-    try:
-        import numpy as np
-    except ImportError:
-        raise ValueError("a numpy value arrived, and numpy is not installed here") from None
-    return np
-
-
-def _bytes(data: Any) -> bytes:  # some kind of buffer
-    if not isinstance(data, bytes | bytearray | memoryview):
-        raise ValueError(f"bytes are needed, not {type(data).__name__}")  # noqa: TRY004  # one error for bad messages
-    return bytes(data)
-
-
-def _items(data: Any) -> list[Any]:  # plain data
-    if not isinstance(data, list):
-        raise ValueError(f"a list is needed, not {type(data).__name__}")  # noqa: TRY004  # one error for bad messages
     return data
 
 
-TABLE: Final[dict[type, Tag]] = {
-    tuple: Tag("tuple", 3, list, lambda data: tuple(_items(data))),
-    set: Tag("set", 4, list, lambda data: set(_items(data))),
-    frozenset: Tag("frozenset", 5, list, lambda data: frozenset(_items(data))),
-    int: Tag("int", 6, _lower_int, _lift_int),  # beyond SMALL_INT only
-    bytearray: Tag("bytearray", 7, bytes, lambda data: bytearray(_bytes(data))),
-    memoryview: Tag("memoryview", 8, bytes, lambda data: memoryview(_bytes(data))),
-    complex: Tag("complex", 9, lambda v: [v.real, v.imag], lambda data: complex(*data)),
-    datetime.datetime: Tag("datetime", 10, _lower_datetime, _lift_datetime),
-    datetime.date: Tag("date", 11, datetime.date.isoformat, datetime.date.fromisoformat),
-    datetime.time: Tag("time", 12, lambda v: [v.isoformat(), v.fold], _lift_time),
-    datetime.timedelta: Tag("timedelta", 13, _lower_delta, lambda data: datetime.timedelta(*data)),
-    decimal.Decimal: Tag("decimal", 14, str, lambda text: decimal.Decimal(_text(text))),
-    uuid.UUID: Tag("uuid", 15, lambda v: v.bytes, lambda data: uuid.UUID(bytes=_bytes(data))),
-    pathlib.PurePath: Tag("path", 16, _lower_path, _lift_path),
-    range: Tag("range", 17, lambda v: [v.start, v.stop, v.step], lambda data: range(*data)),
-}  # fmt: skip
-ARRAY: Final = Tag("ndarray", 18, _lower_array, _lift_array)
-NUMBER: Final = Tag("npscalar", 19, _lower_number, _lift_number)
-BYTES: Final = Tag("bytes", 20, bytes, _bytes)  # in formatters that have no bytes of their own
-FLOAT: Final = Tag("float", 21, repr, lambda text: float(_text(text)))  # nan and inf, where JSON has none
-DICT: Final = Tag("dict", 22, lambda v: [[k, w] for k, w in v.items()], lambda data: dict(_items(data)))
-REF_CODE: Final = 1
-SEGMENT_CODE: Final = 2
-
-BY_CODE: Final[dict[int, Tag]] = {tag.code: tag for tag in (*TABLE.values(), ARRAY, NUMBER)}
-BY_NAME: Final[dict[str, Tag]] = {tag.name: tag for tag in (*TABLE.values(), ARRAY, NUMBER, BYTES, FLOAT, DICT)}
-
-
-def _text(value: Any) -> str:  # plain data
-    if not isinstance(value, str):
-        raise ValueError(f"a text is needed, not {type(value).__name__}")  # noqa: TRY004  # one error for bad messages
-    return value
-
-
-def tag_of(value: object) -> Tag | None:
-    """The tag that ``value`` travels under; None: it is plain, or becomes so by `as_data`."""
-    kind = type(value)
-    tag = TABLE.get(kind)
-    if tag is not None:
-        return None if kind is int and value in SMALL_INT else tag
-    numpy = sys.modules.get("numpy")
-    if numpy is not None:
-        if isinstance(value, numpy.ndarray):
-            return ARRAY
-        if isinstance(value, numpy.generic):
-            return NUMBER
-    return next((TABLE[base] for base in KINDS if isinstance(value, base)), None)
-
-
-#: Classes whose subclasses travel as they do: their tags need nothing but what the class promises.
-KINDS: Final[tuple[type, ...]] = (
-    pathlib.PurePath, datetime.datetime, datetime.date, datetime.time, datetime.timedelta, decimal.Decimal, uuid.UUID,
-)  # fmt: skip
-
-
-BASES: Final[tuple[Any, ...]] = (int, float, str, bytes, list, tuple, dict, set, frozenset, bytearray, complex)
-
-
-def as_data(value: Any) -> Any:  # any object; plainer data
-    """The data of an object whose type the receiver's annotation makes again.
-
-    Raises:
-        CannotTravel: there is no such data.
-    """
-    if isinstance(value, enum.Enum):
-        return value.value
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {field.name: getattr(value, field.name) for field in dataclasses.fields(value) if field.init}
-    fields = getattr(type(value), "model_fields", None)  # of a pydantic model
-    if isinstance(fields, dict) and hasattr(type(value), "__pydantic_validator__"):
-        own = {_alias(name, info): getattr(value, name) for name, info in fields.items()}
-        return own | (getattr(value, "model_extra", None) or {})
-    for base in BASES:
-        if isinstance(value, base):
-            return base(value)  # a subclass: its base's value
-    if isinstance(value, deque):
-        return list(value)
-    name = f"{type(value).__module__}.{type(value).__qualname__}"
-    raise CannotTravel(
-        f"a {name} cannot travel: make it a dataclass or pydantic model to send a copy, "
-        "or decorate it with @rpcx.remote to send a reference"
-    )
-
-
 def _alias(name: str, info: Any) -> str:  # pydantic's FieldInfo
+    """The name that validation takes: a plain alias, the first plain one of several, else the field's own."""
     alias = info.validation_alias if info.validation_alias is not None else info.alias
-    return alias if isinstance(alias, str) else name
-
-
-def too_deep(limit: int = MAX_DEPTH) -> LimitExceeded:
-    """The error for containers within containers."""
-    return LimitExceeded(f"data are nested deeper than {limit} levels, or contain themselves")
-
-
-def lift(tag: Tag, data: object) -> object:
-    """``tag``'s value from plainer data; ValueError if they are none of its."""
-    try:
-        return tag.lift(data)
-    except (RpcxError, ValueError):
-        raise
-    except Exception as error:  # noqa: BLE001  # whatever hostile data provoke, they are none of the tag's
-        raise ValueError(f"a {tag.name} of unusable data: {error}") from None
+    choices = getattr(alias, "choices", (alias,))
+    return next((choice for choice in choices if isinstance(choice, str)), name)
 
 
 class Values:
-    """What a formatter may ask about values (`rpcx.abc.Values`), with this connection's references."""
+    """What a formatter may ask about values (`rpcx.abc.Values`), with this connection's references.
 
-    __slots__ = ("refer", "resolve")
+    Args:
+        refer: an object that is not by-value → the fields of its reference; None: it has none.
+        resolve: such fields → what stands for the object here.
+        depth: of containers within containers, for `plain` and `restore`.
+        containers: of one message, likewise.
+    """
 
-    def __init__(self, refer: Refer, resolve: Resolve) -> None:
-        self.refer = refer  # an object → the fields of its reference; None: it has none
-        self.resolve = resolve  # the fields → what stands for the object here
+    __slots__ = ("_containers", "_depth", "_resolve", "refer", "seen_reference")
+
+    def __init__(
+        self, refer: Refer, resolve: Resolve, *, depth: int = MAX_DEPTH, containers: int = MAX_CONTAINERS
+    ) -> None:
+        self.refer = refer
+        self.seen_reference = False  # set when a reference arrives; who cares resets it before it decodes
+        self._resolve = resolve
+        self._depth = depth
+        self._containers = containers
+
+    def reduce(self, value: Any) -> tuple[Tag | None, Any]:  # any value; data of any type
+        """``value`` one step plainer, and the tag that tells what it was; no tag: the data stand for it.
+
+        Raises:
+            CannotTravel: there is no such step.
+        """
+        kind: Any = type(value)  # a type, which mypy does not take for hashable
+        tag = TABLE.get(kind) or array_tag(kind)
+        if tag is not None:
+            return tag, tag.lower(value)
+        fields = self.refer(value)
+        if fields is not None:
+            return REFERENCE, fields
+        try:
+            tag, lower = family(kind)
+        except CannotTravel as error:
+            raise CannotTravel(error.reason, value) from None
+        return tag, lower(value)
+
+    def lift(self, tag: Tag, data: Any) -> object:  # a stranger's
+        """The inverse of a step with a tag. Raises ValueError."""
+        try:
+            return self.resolve(exactly(list, data)) if tag is REFERENCE else tag.lift(data)
+        except (RpcxError, ValueError):
+            raise
+        except Exception as error:  # noqa: BLE001  # whatever hostile data provoke, they are none of the tag's
+            raise ValueError(f"a {tag.name} of unusable data: {error}") from None
+
+    def resolve(self, fields: list[Any]) -> object:  # of the caller's own making
+        """What stands here for the object of a reference that arrived."""
+        self.seen_reference = True
+        return self._resolve(fields)
 
     def plain(self, value: object) -> object:
         """``value`` as None, bool, int, float, str, list and dict with text keys only; `restore` inverts it."""
-        return self._plain(value, 0)
-
-    def _plain(self, value: Any, depth: int) -> object:
-        kind = type(value)
-        if kind in SCALARS and not (kind is int and value not in SMALL_INT):
-            return value if kind is not float or math.isfinite(value) else {"$float": repr(value)}
-        if depth > MAX_DEPTH:
-            raise too_deep()
-        if kind is list:
-            return [self._step(index, item, depth) for index, item in enumerate(value)]
-        if kind is dict:
-            if all(type(key) is str for key in value) and not (len(value) == 1 and next(iter(value)).startswith("$")):
-                return {key: self._step(key, item, depth) for key, item in value.items()}
-            pairs = DICT.lower(value)
-            return {"$dict": self._plain(pairs, depth)}
-        if kind is bytes or kind is bytearray or kind is memoryview:
-            name = "bytes" if kind is bytes else TABLE[kind].name
-            return {f"${name}": base64.b64encode(value).decode("ascii")}
-        tag = tag_of(value)
-        if tag is not None:
-            return {f"${tag.name}": self._plain(tag.lower(value), depth + 1)}
-        fields = self.refer(value)
-        if fields is not None:
-            return {f"${REFERENCE}": fields}
-        return self._plain(as_data(value), depth + 1)
-
-    def _step(self, key: int | str, item: object, depth: int) -> object:
-        try:
-            return self._plain(item, depth + 1)
-        except CannotTravel as error:
-            error.path.insert(0, key)
-            raise
+        return _Plain(self, self._depth, self._containers).message(value)
 
     def restore(self, plain: object) -> object:
         """The value that `plain` wrote. Raises ValueError on anything else."""
-        return self._restore(plain, 0)
+        return _Restoring(self, self._depth, self._containers).restore(plain, 0)
 
-    def _restore(self, plain: object, depth: int) -> object:
-        if depth > 4 * MAX_DEPTH:  # a tag is a level of its own here
-            raise too_deep()
-        if isinstance(plain, list):
-            return [self._restore(item, depth + 1) for item in plain]
-        if not isinstance(plain, dict):
+
+# --- plain data ---------------------------------------------------------------------------------------------
+
+
+class _Plain(Lowering):
+    """Text's own ways: tags as ``{"$tag": content}``, bytes as base64, keys that are texts."""
+
+    native = frozenset({type(None), bool})
+    own = frozenset({int, float, str, bytes, Blob})
+
+    def say(self, value: Any) -> object:  # of a type in `own`
+        kind = type(value)
+        if kind is int:
+            return value if value in SMALL_INT else self.tagged(INT, self.say(INT.lower(value)))
+        if kind is float:
+            return value if math.isfinite(value) else self.tagged(FLOAT, FLOAT.lower(value))
+        if kind is str:
+            return value if _escapable(value) else self.tagged(TEXT, self.say(TEXT.lower(value)))
+        data = value.data if kind is Blob else value
+        return {"$bytes": base64.b64encode(data).decode("ascii")}
+
+    def mapping(self, value: dict[Any, Any], depth: int) -> object:  # keys of any type
+        if _is_plain_map(value):
+            return {key: self.lower(item, depth + 1) for key, item in value.items()}
+        pairs = [[self.key(key, depth + 1), self.lower(item, depth + 1)] for key, item in value.items()]
+        return self.tagged(DICT, pairs)
+
+    def tagged(self, tag: Tag, content: Any) -> object:  # lowered
+        if tag.name in BASE64 and "$bytes" in content:
+            content = content["$bytes"]
+        return {f"${tag.name}": content}
+
+
+def _escapable(text: str) -> bool:
+    """Whether escapes tell its surrogates, if it has any: two of a pair would come back as one character."""
+    return text.isascii() or PAIR.search(text) is None
+
+
+def _is_plain_map(value: dict[Any, Any]) -> bool:  # keys of any type
+    """Texts only, and not what would be read as a tag."""
+    if not all(type(key) is str and _escapable(key) for key in value):
+        return False
+    return len(value) != 1 or not next(iter(value)).startswith("$")
+
+
+class _Restoring:
+    """Plain data on their way in; one per message."""
+
+    def __init__(self, values: Values, depth: int, containers: int) -> None:
+        self._values = values
+        self._depth = depth
+        self._containers = containers
+        self._left = containers  # that may still come
+
+    def restore(self, plain: Any, depth: int) -> object:  # a stranger's
+        if type(plain) is list:
+            self._count(depth)
+            return [self.restore(item, depth + 1) for item in plain]
+        if type(plain) is not dict:
             return plain
         if len(plain) == 1:
             ((key, data),) = plain.items()
-            if isinstance(key, str) and key.startswith("$"):
+            if key.startswith("$"):
                 return self._tagged(key[1:], data, depth)
-        return {key: self._restore(item, depth + 1) for key, item in plain.items()}
+        self._count(depth)
+        return {key: self.restore(item, depth + 1) for key, item in plain.items()}
 
     def _tagged(self, name: str, data: object, depth: int) -> object:
-        if name == REFERENCE:
-            return self.resolve(_items(data))
+        if name in BASE64 and (name == "bytes" or type(data) is str):
+            data = base64.b64decode(exactly(str, data), validate=True)
+            return data if name == "bytes" else self._values.lift(BY_NAME[name], data)
         tag = BY_NAME.get(name)
         if tag is None:
             raise ValueError(f"an unknown tag ${name:.40}")
-        if name in ("bytes", "bytearray", "memoryview"):
-            try:
-                data = base64.b64decode(_text(data), validate=True)
-            except ValueError as error:
-                raise ValueError(f"bytes that are no base64: {error}") from None
-            return lift(tag, data)
-        return lift(tag, self._restore(data, depth + 1))
+        if tag is DICT:
+            self._count(depth)
+            pairs = [exactly(list, pair) for pair in exactly(list, data)]
+            return self._values.lift(DICT, [[self.restore(part, depth + 1) for part in pair] for pair in pairs])
+        return self._values.lift(tag, self.restore(data, depth))
 
-
-def checked_depth(value: object, limit: int = MAX_DEPTH) -> None:
-    """Raise LimitExceeded if containers in ``value`` nest deeper than ``limit``. Iterative: depth cannot hurt it."""
-    level: Sequence[Any] = [value]
-    depth = 0
-    while level:
-        if depth > limit + 2:  # the envelope and its argument list are two levels of their own
-            raise too_deep(limit)
-        below: list[Any] = []
-        for item in level:
-            children = item.values() if type(item) is dict else item
-            below += [child for child in children if type(child) in CONTAINERS]
-        level = below
-        depth += 1
-
-
-CONTAINERS: Final = frozenset({list, dict, tuple, set, frozenset})
+    def _count(self, depth: int) -> None:
+        self._left -= 1
+        if depth >= self._depth + ENVELOPE:
+            raise too_deep(self._depth)
+        if self._left < 0:
+            raise too_many(self._containers)

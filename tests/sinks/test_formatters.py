@@ -133,7 +133,7 @@ def test_what_cannot_travel_is_named_with_the_remedy(formatter):
     class Odd:
         pass
 
-    with pytest.raises(TypeError, match=r"\[0\]\['k'\].*Odd cannot travel: make it a dataclass.*@rpcx.remote"):
+    with pytest.raises(TypeError, match=r"result\['k'\].*Odd cannot travel: make it a dataclass.*@rpcx.remote"):
         formatter.encode([{"k": Odd()}], VALUES)
 
 

@@ -8,7 +8,9 @@ import typing
 import pydantic
 import pytest
 
-from rpcx.sinks.values import BY_CODE, BY_NAME, CannotTravel, Values, as_data, checked_depth, lift, tag_of
+from rpcx.sinks.lowering import MAX_DEPTH, check_depth
+from rpcx.sinks.tags import CannotTravel
+from rpcx.sinks.values import BY_CODE, BY_NAME, Values
 
 VALUES = Values(lambda _: None, lambda fields: fields)
 
@@ -63,28 +65,28 @@ def test_an_object_of_the_applications_travels_as_data(value, data):
 
 def test_what_has_no_data_says_so():
     with pytest.raises(CannotTravel, match="cannot travel"):
-        as_data(object())
+        VALUES.reduce(object())
 
 
 def test_tags_have_a_name_and_a_code_of_their_own():
     assert len({tag.name for tag in BY_NAME.values()}) == len(BY_NAME)
     assert len({tag.code for tag in BY_CODE.values()}) == len(BY_CODE)
-    assert tag_of(5) is None
-    assert tag_of((1,)) is BY_NAME["tuple"]
+    assert VALUES.reduce(Level.LOW) == (None, 1)
+    assert VALUES.reduce((1,)) == (BY_NAME["tuple"], [1])
 
 
 @pytest.mark.parametrize("tag", BY_NAME.values(), ids=lambda tag: tag.name)
 @pytest.mark.parametrize("data", [None, 1, "x", b"x", [], [1], {"a": 1}, [None, None, None], ["a", "b", "c", "d"]])
 def test_a_tag_over_the_wrong_data_is_a_value_error(tag, data):
     try:
-        lift(tag, data)
+        VALUES.lift(tag, data)
     except ValueError:
         pass
 
 
 def test_a_zone_from_the_wire_opens_no_file():
     with pytest.raises(ValueError, match="unknown time zone"):
-        lift(BY_NAME["datetime"], ["2026-01-01T00:00:00", 0, "../../etc/passwd"])
+        VALUES.lift(BY_NAME["datetime"], ["2026-01-01T00:00:00", 0, "../../etc/passwd"])
 
 
 @pytest.mark.parametrize("plain", [{"$nothing": 1}, {"$ref": 1}, {"$bytes": "ä"}, {"$bytes": 1}, {"$tuple": 5}])
@@ -98,6 +100,6 @@ def test_depth_is_counted_without_recursion():
     for _ in range(100_000):
         deep = [deep]
     with pytest.raises(Exception, match="nested deeper than 32"):
-        checked_depth(deep)
+        check_depth(deep, MAX_DEPTH)
     while deep:
         deep = deep[0]
