@@ -5,6 +5,7 @@
 """
 
 import itertools
+import os
 import sys
 import time
 
@@ -41,10 +42,10 @@ def look(agent: Agent, report: Report) -> None:
 def stream(agent: Agent, report: Report) -> None:
     """A child, its output as it comes, and what watching saw of it."""
     with rpcx.options(timeout=10):
-        events = agent.watch(ProcessFilter(command="of a child"), 0.1)
+        events = agent.watch(ProcessFilter(command=f"talker {os.getpid()}$"), 0.1)
         next(events)  # from here on nothing is missed
     begun = time.monotonic()
-    with agent.spawn(SpawnSpec(argv=[sys.executable, "-c", TALKER], stderr="stdout")) as child:
+    with agent.spawn(SpawnSpec(argv=[sys.executable, "-c", TALKER, f"talker {os.getpid()}"], stderr="stdout")) as child:
         arrived = []
         for chunk in child.stdout():
             arrived.append(time.monotonic() - begun)

@@ -33,7 +33,7 @@ def start_agent() -> "tuple[subprocess.Popen[str], list[str]]":
         stdout=subprocess.PIPE)  # fmt: skip
     assert agent.stdout is not None
     lines = [agent.stdout.readline() for _ in range(2)]
-    return agent, [line.removeprefix("listening at ").strip() for line in lines]
+    return agent, [line.removeprefix("listening on ").strip() for line in lines]
 
 
 def kill_a_client(url: str, report: Report) -> None:

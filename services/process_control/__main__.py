@@ -59,7 +59,7 @@ def main(words: Sequence[str] | None = None) -> int:
         signal.signal(number, lambda *_: host.stop())
     try:
         for url in given.listen or ["pipe://process-control"]:
-            print("listening at", host.listen(url, insecure=given.insecure), flush=True)  # noqa: T201  # scripts wait for it
+            print("listening on", host.listen(url, insecure=given.insecure), flush=True)  # noqa: T201  # scripts wait for it
         with host:
             host.wait()
     except (OSError, ValueError) as error:  # AccessDenied is an OSError, too

@@ -137,15 +137,15 @@ def test_output_streams_while_the_child_runs_and_is_binary(agent):
 
 
 def test_a_slow_reader_slows_the_child_and_loses_nothing(agent):
-    size = 4 * 2**20
-    code = f"import sys; w = sys.stdout.buffer.write; [w(b'%07d\\n' % i) for i in range({size // 8})]"
+    blocks = 400  # of 64 KiB: 25 MiB, more than is sent ahead
+    code = f"import sys; w = sys.stdout.buffer.write; [w(bytes([i % 251]) * 65536) for i in range({blocks})]"
     with agent.spawn(SpawnSpec(argv=python(code))) as child:
         output = child.stdout()
         first = next(output)
         with pytest.raises(TimeoutError, match=r"has not ended within 0\.3 s"):
             child.wait(0.3)
         got = first + b"".join(output)
-        assert got == b"".join(b"%07d\n" % i for i in range(size // 8))
+        assert got == b"".join(bytes([i % 251]) * 65536 for i in range(blocks))
 
 
 def test_a_reader_that_leaves_can_come_back_where_it_was(agent):

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import rpcx
-from schemas.process_control import Agent, SpawnSpec
+from schemas.process_control import Agent, Process, SpawnSpec
 from services.process_control.__main__ import arguments
 from tests.services.process_control.conftest import eventually, lives
 
@@ -30,15 +30,35 @@ def test_it_serves_until_it_is_told_to_end_and_takes_its_children_along(number):
     agent = serve("--listen", url, "--listen", "tcp://127.0.0.1:0", "--insecure")
     try:
         lines = [agent.stdout.readline().strip() for _ in range(2)]
-        assert lines[0] == f"listening at {url}"
-        assert lines[1].startswith("listening at tcp://127.0.0.1:")
-        with rpcx.connect(lines[1].removeprefix("listening at "), insecure=True) as server:
+        assert lines[0] == f"listening on {url}"
+        assert lines[1].startswith("listening on tcp://127.0.0.1:")
+        with rpcx.connect(lines[1].removeprefix("listening on "), insecure=True) as server:
             assert server.get(Agent).facts().agent.pid == agent.pid
             child = server.get(Agent).spawn(SpawnSpec(argv=["sleep", "60"]))
             pid = child.id().pid
             agent.send_signal(number)
             assert agent.wait(10) == 0
             assert eventually(lambda: not lives(pid))
+            assert agent.communicate() == ("", "")
+    finally:
+        agent.kill()
+        agent.communicate()
+
+
+def test_rpcx_serve_serves_it_too():
+    url = f"pipe://t{uuid.uuid4().hex[:12]}"
+    words = ["-W", "error", "-c", "from rpcx.cli import main; main()", "serve", "services.process_control"]
+    agent = subprocess.Popen(
+        [sys.executable, *words, "--listen", url], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    try:
+        assert agent.stdout.readline() == f"listening on {url}\n"
+        with rpcx.connect(url) as server:
+            child = server.create(Process, SpawnSpec(argv=["sleep", "60"]))
+            pid = child.id().pid
+            agent.terminate()
+            assert agent.wait(10) == 0
+            assert not lives(pid)
             assert agent.communicate() == ("", "")
     finally:
         agent.kill()
