@@ -212,7 +212,7 @@ def test_one_member_of_a_session_leads_to_all_of_it():
 
 
 def test_known_members_stay_members_when_their_parents_have_ended():
-    script = "setsid sleep 30 & echo $!; exec setsid true"  # the true ends, and nobody leads to the sleep
+    script = "setsid sleep 30 & echo $!"  # the shell ends, and nobody leads to the sleep
     leader = subprocess.Popen(["sh", "-c", script], start_new_session=True, stdout=subprocess.PIPE)
     left = int(leader.stdout.readline())
     try:
