@@ -114,12 +114,14 @@ class MsgpackFormatter:
             ):
                 check_depth(value, self._depth)
         except _Extended:
-            return self._decode_extended(body, values)
+            pass  # once more below, outside of this block: or it would be the context of whatever is raised there
         except (RpcxError, ValueError):
             raise
         except Exception as error:  # noqa: BLE001  # whatever a hostile message provokes, it is no message
             raise ValueError(f"{type(error).__name__}: {error}") from None
-        return value
+        else:
+            return value
+        return self._decode_extended(body, values)
 
     def _decode_extended(self, body: bytes, values: Values) -> object:
         try:

@@ -170,6 +170,12 @@ def test_more_segments_than_a_frame_has_stay_in_the_body():
     assert MSGPACK.decode(body, segments, connection()) == [values]
 
 
+def test_the_second_try_at_a_short_body_leaves_no_trace_in_its_errors():
+    with pytest.raises(ValueError) as error:
+        MSGPACK.decode(msgpack.packb([msgpack.ExtType(77, b"\x90")]), (), connection())
+    assert error.value.__context__ is None
+
+
 def segment(index: object, code: object) -> msgpack.ExtType:
     return msgpack.ExtType(SEGMENT, msgpack.packb([index, code]))
 
