@@ -134,7 +134,7 @@ def test_a_daemon_that_left_session_and_parents_escapes(start):
     """Nobody can tell any more whose it was; said in the contract."""
     child = start("sh", "-c", "setsid sh -c 'sleep 60 & echo $!' & wait; sleep 60")
     daemon = int(next(child.stdout.read(None, never)))
-    assert eventually(lambda: not lives(look(daemon).session))  # its parent, which made the session
+    assert eventually(lambda: gone(look(daemon).session))  # its parent, which made the session
     child.stop(1)
     assert lives(daemon)
     os.kill(daemon, signal.SIGKILL)
