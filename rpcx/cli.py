@@ -1,31 +1,39 @@
 """The command line: ``rpcx serve``, ``rpcx call``, ``rpcx inspect``.
 
-Results go to standard output, one clear line about what went wrong to standard error (with ``-v`` the traceback
-too, the remote one included). ``--json`` makes every command's output a JSON document, or one a line where things
-come one by one. Exit status: 0 done, 1 failed, 2 wrong usage.
+- Results go to standard output, one clear line about what went wrong to standard error; with ``-v`` the traceback
+  too, the remote one included. Exit status: 0 done, 1 failed, 2 wrong usage, 130 interrupted.
+- ``--json`` makes a command's output one JSON document, or one a line where things come one by one. What JSON lacks
+  is written as the ``json`` formatter writes it: ``{"$bytes": "AP8="}``.
+- What a host says is a stranger's text: shown to people it has no control characters, since a terminal obeys those.
 
-Annexes add commands by entry point ``rpcx.commands``: each a `typer.Typer`.
+Plug-ins add commands by entry point ``rpcx.commands``: each a `typer.Typer`; with several commands it is a group.
 """
 
 import importlib
+import io
 import json
+import logging
+import os
 import signal
 import sys
 import traceback
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import typer
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 from rich.tree import Tree
+from typer.core import TyperCommand
 
 import rpcx
 from rpcx.channels.urls import parse
-from rpcx.remoting.contract import Mode, contract_of
+from rpcx.realm import FORMATTERS, GRACE
+from rpcx.remoting.contract import Method, Mode, contract_of
 from rpcx.remoting.proxy import Proxy, dynamic_method
 from rpcx.remoting.references import Reference
 from rpcx.sinks.values import Values
@@ -33,19 +41,38 @@ from rpcx.sinks.values import Values
 app = typer.Typer(
     name="rpcx", help="Use and serve remote objects.", no_args_is_help=True, pretty_exceptions_enable=False
 )
-out = Console(soft_wrap=True)
-err = Console(stderr=True, soft_wrap=True)
+out = Console(soft_wrap=True, markup=False, emoji=False)  # a result may contain [bold] or :smile:
+err = Console(stderr=True, soft_wrap=True, markup=False, emoji=False, highlight=False)
+
+#: Errors name what to write in Python; here it is an option.
+SPELLED: Final = {"insecure=True": "--insecure", "rpcx.options(timeout=...)": "--timeout SECONDS"}
+CONTROLS: Final = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160)) if chr(code) not in "\t\n"}
 
 Insecure = Annotated[bool, typer.Option("--insecure", help="Admit plain TCP, on loopback only.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Show tracebacks.")]
-Timeout = Annotated[float, typer.Option("--timeout", help="Seconds to connect and to call.")]
+Timeout = Annotated[float, typer.Option("--timeout", min=0.001, help="Seconds to connect, and for each answer.")]
+
+
+class Unusable(Exception):
+    """What was asked for cannot be done; the message says all there is to say."""
 
 
 def main() -> None:
     """The entry point of ``rpcx``."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a terminal that lacks a character shows its number
+            stream.reconfigure(errors="backslashreplace")
     for point in entry_points(group="rpcx.commands"):
-        app.add_typer(point.load(), name=point.name)
+        try:
+            added: typer.Typer = point.load()
+            if len(added.registered_commands) == 1:  # it is the command, as it would be when run by itself
+                added.registered_commands[0].name = point.name
+                app.registered_commands += added.registered_commands
+            else:
+                app.add_typer(added, name=point.name)
+        except Exception as error:  # noqa: BLE001  # a plug-in that is broken must not take the others with it
+            err.print(_one_line(f"rpcx: the command {point.name} ({point.value}) is left out: {error!r}"))
     app()
 
 
@@ -60,84 +87,120 @@ def _reported(verbose: bool) -> Iterator[None]:  # the option of every command
         raise typer.Exit(130) from None
     except Exception as error:  # noqa: BLE001  # whatever it is, it is told in one line
         if verbose:
-            err.print("".join(traceback.format_exception(error)), markup=False, highlight=False)
-        kind = type(error).__name__
-        text = str(error).splitlines()[0] if str(error) else kind
-        err.print(f"rpcx: {kind}: {text}", markup=False, highlight=False)
+            err.print(visible("".join(traceback.format_exception(error))))
+        kind = "" if isinstance(error, Unusable) else f"{type(error).__name__}: "
+        text = str(error)
+        for python, option in SPELLED.items():
+            text = text.replace(python, option)
+        err.print(_one_line(f"rpcx: {kind}{text}"))
         raise typer.Exit(1) from None
+
+
+def visible(text: str) -> str:
+    r"""``text`` without what a terminal would obey: an escape becomes ``\x1b``. Tabs and line ends stay."""
+    return text.translate(CONTROLS)
+
+
+def _one_line(text: str) -> str:
+    return visible(" ".join(text.split()))
 
 
 def _version(wanted: bool) -> None:  # typer's callback
     if wanted:
-        typer.echo(f"rpcx {rpcx.__version__}")
+        print(f"rpcx {rpcx.__version__}")
         raise typer.Exit
 
 
 @app.callback()
 def _root(
-    version: Annotated[  # acts through its callback
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
-    ] = False,
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Tell it.")] = False,
 ) -> None:
     """Use and serve remote objects."""
 
 
-# --- serve ------------------------------------------------------------------------------------------------------
-
-
 @app.command()
 def serve(
-    target: Annotated[str, typer.Argument(metavar="MODULE[:NAME,…]", help="Where the remote classes are.")],
-    listen: Annotated[list[str], typer.Option("--listen", "-l", help="A URL to listen on; may be repeated.")],
+    target: Annotated[str, typer.Argument(metavar="MODULE[:NAME]", help="Where the remote classes are.")],
+    listen: Annotated[list[str], typer.Option("--listen", "-l", metavar="URL", help="Where; may be repeated.")],
+    names: Annotated[list[str] | None, typer.Argument(metavar="NAME", help="More classes of the module.")] = None,
     insecure: Insecure = False,
-    grace: Annotated[float, typer.Option(help="Seconds a lost client has to come back.")] = 30.0,
+    formatter: Annotated[list[str] | None, typer.Option(help="Offer this one; may be repeated, best first.")] = None,
+    grace: Annotated[float, typer.Option(min=0.0, help="Seconds a lost client has to come back.")] = GRACE,
     as_json: AsJson = False,
     verbose: Verbose = False,
 ) -> None:
     """Serve the remote classes of a module until interrupted.
 
     All decorated classes that the module defines are registered, or those that are named. A module with a
-    function ``rpcx_host(host)`` registers by itself.
+    function ``rpcx_host(host)`` registers and publishes by itself.
     """
-    with _reported(verbose):
-        host = rpcx.Host(grace=grace)
-        _register(host, target)
+    logging.basicConfig(level=logging.INFO if verbose else logging.WARNING, format="%(levelname)s %(name)s %(message)s")
+    offered = formatter or FORMATTERS
+    with _reported(verbose), _interruptible(), closing(rpcx.Host(grace=grace, formatters=offered)) as host:
+        _register(host, target, names or [])
         urls = [host.listen(url, insecure=insecure) for url in listen]
-        signal.signal(signal.SIGTERM, lambda *_: host.stop())
-        with host:
-            for url in urls:
-                typer.echo(json.dumps({"url": url}) if as_json else f"listening on {url}")
-            sys.stdout.flush()
-            host.wait()
+        host.start()
+        for url in urls:
+            _line(json.dumps({"url": url}) if as_json else f"listening on {url}")
+        host.wait()
 
 
-def _register(host: rpcx.Host, target: str) -> None:
-    name, _, chosen = target.partition(":")
-    sys.path.insert(0, str(Path.cwd()))
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """A signal ends what is inside in good order; a second one ends it at once.
+
+    It raises rather than calls `Host.stop`: the event that sets has a lock, which this thread may hold just then.
+    """
+
+    def interrupt(*_: object) -> None:
+        for number in before:
+            signal.signal(number, signal.SIG_DFL)
+        raise KeyboardInterrupt
+
+    before = {number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        module = importlib.import_module(name)
-    except ModuleNotFoundError as error:
-        if error.name is None or not name.startswith(error.name):
-            raise  # something that the module needs
-        raise ValueError(f"there is no module {name!r} here or installed") from None
-    if chosen:
-        found = [_named(module, part) for part in chosen.split(",")]
+        yield
+    except KeyboardInterrupt:
+        pass
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _register(host: rpcx.Host, target: str, names: list[str]) -> None:
+    name, _, first = target.partition(":")
+    names = [*filter(None, first.split(",")), *names]
+    module = _imported(name)
+    if names:
+        host.register(*(_named(module, each) for each in dict.fromkeys(names)))
     elif hasattr(module, "rpcx_host"):
         module.rpcx_host(host)
-        return
     else:
-        found = [value for value in vars(module).values() if _is_offered(value, module.__name__)]
-    if not found:
-        raise ValueError(f"{name} defines no remote class that can be registered; decorate one, or name it")
-    host.register(*found)
+        found = dict.fromkeys(value for value in vars(module).values() if _is_offered(value, module.__name__))
+        if not found:
+            raise Unusable(f"{name} defines no remote class that can be registered; decorate one, or name it")
+        host.register(*found)
+
+
+def _imported(name: str) -> Any:  # a module
+    if name.endswith(".py") or "/" in name:
+        raise Unusable(f"{name!r} is a file; give the module's name, as in: rpcx serve {Path(name).stem}")
+    sys.path.insert(0, str(Path.cwd()))
+    try:
+        return importlib.import_module(name)
+    except Exception as error:
+        missing = error.name if isinstance(error, ModuleNotFoundError) else None
+        if missing is not None and f"{name}.".startswith(f"{missing}."):  # itself, or a package it is in
+            raise Unusable(f"there is no module {name!r} here or installed") from None
+        raise Unusable(f"{name} cannot be imported: {type(error).__name__}: {error}") from error
 
 
 def _named(module: Any, name: str) -> type:  # a module
     found = getattr(module, name, None)
     if found is None:
-        raise ValueError(f"{module.__name__} has no {name!r}")
+        raise Unusable(f"{module.__name__} has no {name!r}")
     if contract_of(found) is None:
-        raise ValueError(f"{module.__name__}.{name} is no remote class; decorate it with @rpcx.singleton or its kin")
+        raise Unusable(f"{module.__name__}.{name} is no remote class; decorate it with @rpcx.singleton or its kin")
     return found  # type: ignore[no-any-return]  # contract_of says it is a class
 
 
@@ -147,14 +210,23 @@ def _is_offered(value: object, module: str) -> bool:
     return contract is not None and own and contract.mode is not Mode.REMOTE
 
 
-# --- call -------------------------------------------------------------------------------------------------------
+class _Words(TyperCommand):
+    """``-5`` is an argument, but an option that is none is an error: a method must not be sent ``--timeuot``."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:  # typer's context
+        known = {option for parameter in self.get_params(ctx) for option in parameter.opts}
+        for word in args[: args.index("--")] if "--" in args else args:
+            unknown = word.startswith("-") and word.partition("=")[0] not in known
+            if unknown and isinstance(_argument(word), str) and word != "-" and not ctx.resilient_parsing:
+                raise typer.BadParameter(f"no option {word}; if it is an argument, put -- before the arguments", ctx)
+        return super().parse_args(ctx, args)
 
 
-@app.command(context_settings={"ignore_unknown_options": True})
+@app.command(cls=_Words, context_settings={"ignore_unknown_options": True})
 def call(
     url: Annotated[str, typer.Argument(metavar="URL/OBJECT")],
-    method: Annotated[str, typer.Argument(help="A method or property; PROPERTY=VALUE sets it.")],
-    arguments: Annotated[list[str] | None, typer.Argument(metavar="[ARGUMENT | NAME=ARGUMENT]…")] = None,
+    method: Annotated[str, typer.Argument(metavar="METHOD", help="A method or property; PROPERTY=VALUE sets it.")],
+    arguments: Annotated[list[str] | None, typer.Argument(metavar="ARGUMENT|NAME=ARGUMENT")] = None,
     insecure: Insecure = False,
     timeout: Timeout = 30.0,
     as_json: AsJson = False,
@@ -162,33 +234,30 @@ def call(
 ) -> None:
     """Call a method of a remote object and print what it returns; a stream is printed as it comes.
 
-    Arguments are JSON where they are JSON, else plain words.
+    Arguments are JSON where they are JSON, else plain words: 5, true, ann, '[1, 2]'. JSON's quotes make anything
+    a text: '"5"', '"a=b"'. Ctrl-C ends a stream.
     """
     with _reported(verbose):
-        address = parse(url)
-        if not address.uri:
+        uri = parse(url).uri
+        if not uri:
             raise typer.BadParameter(f"{url}: which object? add its name, as in {url}/NAME")
-        args, kwargs = _arguments(arguments or [])
         with rpcx.connect(url, insecure=insecure, timeout=timeout) as server, rpcx.options(timeout=timeout):
-            entry, args = _entry(server, address.uri, method, args)
-            result = server.call(address.uri, entry, args, kwargs)
-            if entry.streams:
-                for item in result:
-                    _print(item, as_json=as_json, compact=True)
-            else:
-                _print(result, as_json=as_json)
+            entry, args, kwargs = _entry(server, uri, method, arguments or [])
+            show = _print_items if entry.streams else _print
+            show(server.call(uri, entry, args, kwargs), as_json=as_json)
 
 
-def _entry(server: rpcx.Server, uri: str, name: str, args: list[Any]) -> tuple[Any, list[Any]]:
-    """The method to call, from the contract that the host tells; a property's assignment is a call too."""
-    known = {entry["name"]: entry for entry in server.contract(uri)["methods"]}
-    prop, equals, value = name.partition("=")
-    if equals and f"{prop}.set" in known:
-        return dynamic_method(f"{prop}.set"), [_argument(value)]
-    entry = dynamic_method(name)
-    if name in known and known[name]["kind"] == "stream":
-        entry = dynamic_method(name, streams=True)
-    return entry, args
+def _entry(server: rpcx.Server, uri: str, name: str, words: list[str]) -> tuple[Method, list[Any], dict[str, Any]]:
+    """What to call and with what, from the contract that the host tells; an assignment is a call too."""
+    kinds = {entry["name"]: entry["kind"] for entry in server.contract(uri)["methods"]}
+    prop, assigned, value = name.partition("=")
+    if kinds.get(prop) in ("get", "set", "del") and words:
+        raise Unusable(f"{uri}.{prop} is a property: {prop} reads it, {prop}=VALUE sets it, nothing follows")
+    if assigned:
+        if f"{prop}.set" not in kinds:
+            raise Unusable(f"{uri}.{prop} is no property that can be set")
+        return dynamic_method(f"{prop}.set"), [_argument(value)], {}
+    return dynamic_method(name, streams=kinds.get(name) == "stream"), *_arguments(words)
 
 
 def _arguments(words: list[str]) -> tuple[list[Any], dict[str, Any]]:
@@ -196,42 +265,64 @@ def _arguments(words: list[str]) -> tuple[list[Any], dict[str, Any]]:
     kwargs: dict[str, Any] = {}
     for word in words:
         name, equals, value = word.partition("=")
-        if equals and name.isidentifier():
-            kwargs[name] = _argument(value)
-        else:
+        if not (equals and name.isidentifier()):
             args.append(_argument(word))
+        elif name in kwargs:
+            raise typer.BadParameter(f"{name}= is given twice")
+        else:
+            kwargs[name] = _argument(value)
     return args, kwargs
 
 
 def _argument(word: str) -> Any:  # whatever the JSON says
     try:
-        return json.loads(word)
-    except ValueError:
+        return json.loads(word, parse_constant=str)  # NaN is a word: JSON has none
+    except (ValueError, RecursionError):
         return word
 
 
-def _described(instance: object) -> list[object] | None:
-    """How a remote object is shown."""
-    if not isinstance(instance, Proxy):
-        return None
-    reference: Reference = instance._rpcx_ref
-    return [reference.uri, list(reference.names)]
+def _print_items(items: Any, *, as_json: bool) -> None:  # a remote stream
+    """One a line, as they come. A person ends an endless one by Ctrl-C: that is no failure."""
+    with items, suppress(KeyboardInterrupt):
+        for item in items:
+            _print(item if as_json or isinstance(item, str | Proxy) else repr(item), as_json=as_json)
 
 
-def _print(value: object, *, as_json: bool, compact: bool = False) -> None:
+def _print(value: object, *, as_json: bool) -> None:
     if as_json:
-        plain = Values(_described, lambda fields: fields).plain(value)
-        typer.echo(json.dumps(plain, ensure_ascii=False))
+        _line(_json(value))
     elif isinstance(value, Proxy):
-        out.print(repr(value), markup=False)
-    elif isinstance(value, str) or compact:
-        out.print(value, markup=False)
+        reference: Reference = value._rpcx_ref
+        _line(f"{reference.names[0] if reference.names else 'function'}, id {reference.uri}")
+    elif isinstance(value, str):
+        _line(value)
     elif value is not None:
-        out.print(value)
-    sys.stdout.flush()
+        with _reader_may_leave():
+            out.print(value)
 
 
-# --- inspect ----------------------------------------------------------------------------------------------------
+def _line(text: str) -> None:
+    """Written at once, since somebody may wait for it; to a program as it is, to a terminal without controls."""
+    with _reader_may_leave():
+        print(visible(text) if sys.stdout.isatty() else text, flush=True)
+
+
+@contextmanager
+def _reader_may_leave() -> Iterator[None]:
+    """``rpcx call … | head -1`` is no error to tell about."""
+    try:
+        yield
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains at exit
+        raise typer.Exit(1) from None
+
+
+def _json(value: object, indent: int | None = None) -> str:
+    def fields(instance: object) -> list[object] | None:  # of what is shown in place of a remote object
+        ref: Reference | None = instance._rpcx_ref if isinstance(instance, Proxy) else None
+        return [ref.uri, list(ref.names)] if ref is not None else None
+
+    return json.dumps(Values(fields, list).plain(value), ensure_ascii=False, indent=indent)
 
 
 @app.command()
@@ -246,34 +337,49 @@ def inspect(
     with _reported(verbose):
         with rpcx.connect(url, insecure=insecure, timeout=timeout) as server, rpcx.options(timeout=timeout):
             described = server.describe()
-            where = server.peer
+            where = str(server.peer)
         if as_json:
-            typer.echo(json.dumps(described, ensure_ascii=False, indent=2))
+            _line(_json(described, indent=2))
             return
-        out.print(f"[bold]{described['host']['name']}[/], {where}")
-        for entry in described["objects"]:
-            out.print(_tree(f"[bold green]{entry['uri']}[/] {entry.get('name', '')} [dim]{entry['mode']}[/]", entry))
-        for entry in described["classes"]:
-            out.print(_tree(f"[bold cyan]{entry['name']}[/] [dim]clients make instances[/]", entry))
-        if described["lease_count"]:
-            out.print(_leases(described))
+        with _reader_may_leave():
+            for part in _parts(described, where):
+                out.print(part, highlight=False)
 
 
-def _tree(label: str, entry: dict[str, Any]) -> Tree:
+def _parts(described: dict[str, Any], where: str) -> Iterator[Text | Tree | Table]:
+    yield _text((described["host"]["name"], "bold"), f", {where}")
+    for entry in described["objects"]:
+        yield _tree(_text((entry["uri"], "bold green"), f" {entry.get('name', '')} ", (entry["mode"], "dim")), entry)
+    for entry in described["classes"]:
+        yield _tree(_text((entry["name"], "bold cyan"), (" clients make instances", "dim")), entry)
+    if described["lease_count"]:
+        yield _leases(described)
+
+
+def _text(*parts: str | tuple[str, str]) -> Text:
+    """Of texts and (text, style), all of them a stranger's."""
+    return Text.assemble(*(visible(p) if isinstance(p, str) else (visible(p[0]), p[1]) for p in parts))
+
+
+def _tree(label: Text, entry: dict[str, Any]) -> Tree:
     tree = Tree(label)
     if entry.get("doc"):
-        tree.add(f"[italic]{_first_line(entry['doc'])}[/]")
-    for method in entry.get("methods", ()):
-        tree.add(_signature(method) + (f"  [dim]{_first_line(method['doc'])}[/]" if method["doc"] else ""))
+        tree.add(_text((entry["doc"].partition("\n")[0], "italic")))
+    methods = {method["name"]: method for method in entry.get("methods", ())}
+    for name, method in methods.items():
+        if method["kind"] != "set" or name.removesuffix(".set") not in methods:  # else it is told with the getter
+            signature = _signature(method, settable=f"{name}.set" in methods)
+            tree.add(_text(signature, (("  " + method["doc"].partition("\n")[0]).rstrip(), "dim")))
     return tree
 
 
-def _signature(method: dict[str, Any]) -> str:
-    name, returns = method["name"], f" -> {method['returns']}" if method["returns"] else ""
-    if method["kind"] in ("get", "set", "del"):
-        return _escaped(f"{name}{returns}  ({ {'get': 'property', 'set': 'set', 'del': 'delete'}[method['kind']] })")
-    marks = {"stream": "  (stream)"}.get(method["kind"], "") + ("  (one-way)" if method["oneway"] else "")
-    return _escaped(f"{name}({', '.join(map(_parameter, method['parameters']))}){returns}{marks}")
+def _signature(method: dict[str, Any], *, settable: bool) -> str:
+    name, kind, returns = method["name"], method["kind"], f" -> {method['returns']}" if method["returns"] else ""
+    if kind in ("get", "set", "del"):
+        said = {"get": "property, settable" if settable else "property", "set": "set", "del": "delete"}[kind]
+        return f"{name}{returns}  ({said})"
+    marks = ("  (stream)" if kind == "stream" else "") + ("  (one-way)" if method["oneway"] else "")
+    return f"{name}({', '.join(map(_parameter, method['parameters']))}){returns}{marks}"
 
 
 def _parameter(parameter: dict[str, Any]) -> str:
@@ -286,16 +392,8 @@ def _leases(described: dict[str, Any]) -> Table:
     table = Table("object", "state", "seconds left", "sponsors", "calls now", title=f"{described['lease_count']} live")
     for lease in described["leases"]:
         left = f"{lease['remaining']:.1f}" if lease["state"] != "NULL" else "while held"
-        table.add_row(_escaped(lease["uri"]), lease["state"], left, str(lease["sponsors"]), str(lease["pins"]))
+        table.add_row(*map(_text, (lease["uri"], lease["state"], left, str(lease["sponsors"]), str(lease["pins"]))))
     return table
-
-
-def _first_line(text: str) -> str:
-    return _escaped(text.strip().splitlines()[0]) if text.strip() else ""
-
-
-def _escaped(text: str) -> str:
-    return text.replace("[", "\\[")
 
 
 if __name__ == "__main__":
