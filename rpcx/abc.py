@@ -11,7 +11,7 @@ another session. Parameters are positional-only, so that a plug-in may name its 
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from rpcx.messages import Call, Fault, Reply, Return
 
@@ -110,6 +110,24 @@ class Channel(Protocol):
         Raises:
             OSError: the place is taken; the message says by whom when that can be known.
             AccessDenied: the channel's rules forbid it.
+        """
+        ...
+
+
+class Speaker(Protocol):
+    """What a channel has besides, whose URLs mean another protocol than rpcx's own."""
+
+    def session(self, realm: Any, address: Address, facts: PeerFacts, role: str, /) -> "Session":
+        """One end of a new connection.
+
+        Args:
+            realm: the `rpcx.realm.Realm` whose objects the peer may call; the new end is one of its ``endpoints``.
+            address: what was listened on, or connected to.
+            facts: who is at the other end.
+            role: "server" or "client".
+
+        A server's end makes its jobs of `rpcx.remoting.dispatch`; a client's is what references point to
+        (`rpcx.remoting.references.Caller`), and has ``opened``, a `Pending` that arrives when calls may be sent.
         """
         ...
 

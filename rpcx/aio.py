@@ -50,8 +50,7 @@ class AsyncServer(Connector):
         return self
 
     async def _open(self, pump: AioPump) -> None:
-        stream = self._dial()
-        endpoint = self._realm.endpoint(self._session)
+        stream, endpoint = self._dial()
         arrived = asyncio.Event()
         endpoint.opened.callback = lambda _: arrived.set()
         await pump.add(stream, endpoint)

@@ -72,9 +72,11 @@ class Connector:
             raise NotSent(f"{self.address}: not connected")
         return self._endpoint
 
-    def _dial(self) -> Any:  # a stream with a socket
+    def _dial(self) -> tuple[Any, Any]:  # a stream with a socket; an Endpoint, or what another protocol has for it
+        """A new connection, and our end of it."""
         channel = find_channel(self.address.scheme)()
-        return channel.connect(self.address, self._timeout, insecure=self._insecure)
+        stream = channel.connect(self.address, self._timeout, insecure=self._insecure)
+        return stream, self._realm.session(channel, self.address, stream.facts, self._session)
 
     def _proxy(self, cls: Any, uri: str | None) -> Any:  # a class; its proxy
         contract = _contract(cls, "get")
@@ -130,8 +132,7 @@ class Server(Connector):
         pump = self._pump
         if pump is None:
             raise NotSent(f"{self.address}: this connection was closed; connect again")
-        stream = self._dial()
-        endpoint = self._realm.endpoint(self._session)
+        stream, endpoint = self._dial()
         link = pump.add(stream, endpoint)
         link.wait(endpoint.opened, self._timeout)
         if endpoint.opened.error is not None:

@@ -14,14 +14,13 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Self
 
-from rpcx.abc import Job, Listener, PeerFacts, Stream
+from rpcx.abc import Job, Listener, PeerFacts, Session, Stream
 from rpcx.channels.urls import parse
 from rpcx.drivers.threads import Pump
 from rpcx.drivers.waiting import SPIN_SECONDS
 from rpcx.plugins import channel as find_channel
 from rpcx.protocol.handshake import Limits
 from rpcx.realm import FORMATTERS, GRACE, Realm
-from rpcx.remoting.endpoint import Endpoint
 from rpcx.sinks.chain import Sink
 
 if TYPE_CHECKING:  # at run time only when a host enters a loop: importing asyncio takes 46 ms
@@ -61,7 +60,7 @@ class Host:
         self._aio: AioPump | None = None  # set while running in a loop
         self._loop: asyncio.AbstractEventLoop | None = None
         self._tasks: set[asyncio.Task[Any]] = set()
-        self._listeners: list[Listener] = []
+        self._listeners: dict[Listener, Callable[[PeerFacts], Session]] = {}  # what makes the sessions of each
         self._stopped = threading.Event()
         self._stopped_aio: asyncio.Event | None = None
         self._closed = False
@@ -107,8 +106,9 @@ class Host:
         if self._closed:
             raise RuntimeError("this host is closed; make another")
         parsed = parse(url)
-        listener: Listener = find_channel(parsed.scheme)().listen(parsed, insecure=insecure)
-        self._listeners.append(listener)
+        channel = find_channel(parsed.scheme)()
+        listener: Listener = channel.listen(parsed, insecure=insecure)
+        self._listeners[listener] = lambda facts: self._realm.session(channel, parsed, facts)
         if self._pump is not None:
             self._pump.listen(listener)
         elif self._aio is not None:
@@ -162,13 +162,13 @@ class Host:
             if self._pump is not None:
                 self._pump.unlisten(listener)
             listener.close()
-        self._listeners.clear()
         disposals = self._realm.shut()
         if self._pump is not None:
             for job in disposals:
                 self._run(job)
             self._pump.close()
             self._pump = None
+        self._listeners.clear()
 
     # --- running in an event loop --------------------------------------------------------------------------
 
@@ -234,8 +234,8 @@ class Host:
 
     # --- within --------------------------------------------------------------------------------------------
 
-    def _accept(self, stream: Stream) -> Endpoint:
-        return self._realm.endpoint()
+    def _accept(self, listener: Listener, stream: Stream) -> Session:
+        return self._listeners[listener](stream.facts)
 
     def _run(self, job: Job) -> None:
         """Run a disposal where it holds nobody up."""

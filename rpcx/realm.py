@@ -13,7 +13,7 @@ import weakref
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
-from rpcx.abc import Job
+from rpcx.abc import Address, Job, PeerFacts
 from rpcx.context import options
 from rpcx.lifetime.manager import AskSponsor, LeaseManager
 from rpcx.plugins import formatter as find_formatter
@@ -123,8 +123,17 @@ class Realm:
         self._rearm = rearm
         _REALMS.add(self)
 
+    def session(self, channel: Any, address: Address, facts: PeerFacts, session: str = "") -> Any:  # a Channel; an end
+        """This side of a new connection over ``channel``, in the protocol that it speaks."""
+        speak = getattr(channel, "session", None)  # a Speaker's
+        if speak is None:
+            return self.endpoint(session)
+        made = speak(self, address, facts, self._role)
+        self.endpoints.add(made)
+        return made
+
     def endpoint(self, session: str = "") -> Endpoint:
-        """This side of a new connection."""
+        """This side of a new connection in rpcx's own protocol."""
         offer = Offer(
             formatters=tuple(self._formatters),
             sinks=negotiated(self._sinks),

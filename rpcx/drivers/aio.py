@@ -197,7 +197,7 @@ def _logged(running: "asyncio.Future[None]") -> None:
 class AioPump:
     """The connections and listeners of one host in a loop."""
 
-    def __init__(self, accept: Callable[[Stream], Session] | None = None) -> None:
+    def __init__(self, accept: Callable[[Listener, Stream], Session] | None = None) -> None:
         self._loop = asyncio.get_running_loop()
         self._accept = accept
         self._links: set[AioLink] = set()
@@ -261,7 +261,7 @@ class AioPump:
             stream = listener.accept()
             if stream is None or self._accept is None:
                 return
-            task = self._loop.create_task(self.add(stream, self._accept(stream), accepted=True))
+            task = self._loop.create_task(self.add(stream, self._accept(listener, stream), accepted=True))
             self._welcomes.add(task)
             task.add_done_callback(self._welcomes.discard)
 

@@ -62,7 +62,7 @@ class Pump:
         name: str,
         *,
         callers_lead: bool,
-        accept: Callable[[Stream], Session] | None = None,
+        accept: Callable[[Listener, Stream], Session] | None = None,
         spin: float = SPIN_SECONDS,
     ) -> None:
         self.name = name
@@ -384,7 +384,7 @@ class Pump:
             stream = listener.accept()
             if stream is None or self._accept is None:
                 return
-            link = self.add(stream, self._accept(stream))
+            link = self.add(stream, self._accept(listener, stream))
             link.send()
 
     # --- running what came in ------------------------------------------------------------------------------
