@@ -27,7 +27,7 @@ from typing import Final, Literal
 
 from rpcx.abc import Buffer
 from rpcx.errors import BY_NAME, ConnectionLost, LimitExceeded, NotSent, ProtocolError, RpcxError
-from rpcx.protocol.frames import HEADER, NO_SEGMENTS, Frame, FrameReader, Kind, first_frame, frame
+from rpcx.protocol.frames import HEADER, IN_ORDER, NO_SEGMENTS, Frame, FrameReader, Kind, first_frame, frame
 from rpcx.protocol.handshake import (
     HELLO_BYTES,
     LEAST_MESSAGE,
@@ -55,6 +55,8 @@ RELEASE: Final = int(Kind.RELEASE)
 PING: Final = int(Kind.PING)
 PONG: Final = int(Kind.PONG)
 GOODBYE: Final = int(Kind.GOODBYE)
+RETURN_NOW: Final = RETURN | IN_ORDER
+ITEM_NOW: Final = ITEM | IN_ORDER
 
 OPENED: Final = 100  # events that are no frames: the handshake is done; token is the Agreement
 DROPPED: Final = 101  # a late answer to a call we gave up: whatever it refers to is to be released
@@ -148,8 +150,10 @@ class Connection:
                 self._answered(kind, call_id, body, segments, events)
             elif kind == ONEWAY or kind == RELEASE:
                 events.append((kind, call_id, body, segments))
-            elif kind == ITEM:
-                self._item_came(call_id, body, segments, events)
+            elif kind == ITEM or kind == ITEM_NOW:
+                self._item_came(kind, call_id, body, segments, events)
+            elif kind == RETURN_NOW:
+                self._answered(kind, call_id, body, segments, events)
             else:
                 self._control(kind, call_id, body, events, now)
                 if self.phase == Phase.CLOSED:
@@ -167,21 +171,21 @@ class Connection:
             events.append((kind, token, body, segments))
         elif call_id in self._abandoned:
             self._abandoned.discard(call_id)
-            if kind == RETURN:
+            if kind == RETURN or kind == RETURN_NOW:
                 events.append((DROPPED, None, body, segments))
         else:
             raise ProtocolError(f"an answer to call {call_id}, which was never made")
         if self._held:
             self._send_held()
 
-    def _item_came(self, call_id: int, body: bytes, segments: Sequence[Buffer], events: list[Event]) -> None:
+    def _item_came(self, kind: int, call_id: int, body: bytes, segments: Sequence[Buffer], events: list[Event]) -> None:
         left = self._granted.get(call_id, 0) - 1
         if left < 0 or call_id in self._held:
             raise ProtocolError(f"an item for call {call_id}, which gave no credit for it")
         self._granted[call_id] = left
         token = self._calls.get(call_id)
         if token is not None:
-            events.append((ITEM, token, body, segments))
+            events.append((kind, token, body, segments))
         else:
             events.append((DROPPED, None, body, segments))
 
@@ -324,7 +328,7 @@ class Connection:
         return True
 
     def reply(self, kind: int, call_id: int, body: bytes, segments: Sequence[Buffer] = NO_SEGMENTS) -> None:
-        """Answer a call of the peer's with RETURN, FAULT or END: its slot is free again.
+        """Answer a call of the peer's with RETURN (or RETURN_NOW), FAULT or END: its slot is free again.
 
         Raises:
             LimitExceeded: the message is larger than the peer takes; nothing was sent, the call stays open.
@@ -341,15 +345,15 @@ class Connection:
         else:
             self._out.append(HEADER.pack(size, kind, 0, 0, call_id) + body)
 
-    def item(self, call_id: int, body: bytes, segments: Sequence[Buffer] = NO_SEGMENTS) -> int:
-        """Send one stream item; how much credit is left. There must be some (`credit`)."""
+    def item(self, call_id: int, body: bytes, segments: Sequence[Buffer] = NO_SEGMENTS, kind: int = ITEM) -> int:
+        """Send one stream item, as ITEM or ITEM_NOW; how much credit is left. There must be some (`credit`)."""
         self._check_size(len(body), segments)
         left = self._serving.get(call_id, 0) - 1
         if left < 0:
             return 0
         self._serving[call_id] = left
         self._streamed.add(call_id)
-        self._queue(frame(ITEM, call_id, body, segments))
+        self._queue(frame(kind, call_id, body, segments))
         return left
 
     def credit(self, call_id: int) -> int:

@@ -50,6 +50,11 @@ class Kind(IntEnum):
     GOODBYE = 32  # orderly end; nothing new is sent after it
 
 
+#: Bit of a RETURN's or ITEM's kind: its body is read before anything behind it is acted upon. Set when it brings
+#: references home: the RELEASE that follows would end what they stand for, while the body waits for its caller.
+IN_ORDER: Final = 0x80
+
+
 # (kind, id, body, segments). A tuple, since one is made per frame: 30 ns against 190 for a slots class.
 Frame = tuple[int, int, bytes, Sequence[Buffer]]
 

@@ -31,10 +31,12 @@ from rpcx.protocol.connection import (
     END,
     FAULT,
     ITEM,
+    ITEM_NOW,
     ONEWAY,
     OPENED,
     RELEASE,
     RETURN,
+    RETURN_NOW,
     Connection,
     Event,
 )
@@ -136,7 +138,11 @@ class Endpoint(Outgoing, Incoming):
     def _rare(self, kind: int, token: Any, body: bytes, segments: Sequence[Buffer], now: float) -> Job | None:
         if kind == ONEWAY:
             return self._incoming_oneway(body, segments, now)
-        if kind == CREDIT or kind == CANCEL:
+        if kind == RETURN_NOW:
+            token.resolve(RETURN, self._ahead(body, segments), ())
+        elif kind == ITEM_NOW:
+            token.item(self._ahead(body, segments), ())
+        elif kind == CREDIT or kind == CANCEL:
             call = self._serving.get(token)
             if call is not None:
                 call.credit() if kind == CREDIT else call.cancel()

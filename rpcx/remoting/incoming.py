@@ -9,10 +9,10 @@ from rpcx.abc import Buffer, Job
 from rpcx.context import DEEPEST
 from rpcx.errors import ContractMismatch, InvalidArguments, LimitExceeded, ObjectNotFound, ProtocolError, RpcxError
 from rpcx.messages import Call, Fault, Reply, Return
-from rpcx.protocol.connection import BATCH, END, FAULT, RETURN, Connection
+from rpcx.protocol.connection import BATCH, END, FAULT, ITEM, ITEM_NOW, RETURN, RETURN_NOW, Connection
 from rpcx.remoting.dispatch import BatchedRun, FailedRun, IncomingBatch, IncomingCall, IncomingOneway, IncomingStream
 from rpcx.remoting.objects import Entry, ObjectTable, SingleCall
-from rpcx.remoting.proxy import Flavour, Proxy
+from rpcx.remoting.proxy import Flavour, as_flavour
 from rpcx.remoting.wire import Wire
 
 log = logging.getLogger("rpcx")
@@ -108,9 +108,9 @@ class Incoming(Wire):
 
     def _convert(self, job: IncomingCall, flavour: Flavour) -> None:
         """Give a method proxies that it can use: awaitable ones to an async method, others to a sync one."""
-        job.args = [_as(arg, flavour) for arg in job.args]
+        job.args = [as_flavour(arg, flavour) for arg in job.args]
         if job.kwargs:
-            job.kwargs = {key: _as(arg, flavour) for key, arg in job.kwargs.items()}
+            job.kwargs = {key: as_flavour(arg, flavour) for key, arg in job.kwargs.items()}
 
     def _incoming_batch(self, call_id: int, envelopes: Any, now: float) -> Job | None:
         if not isinstance(envelopes, list) or not envelopes:
@@ -194,9 +194,11 @@ class Incoming(Wire):
                 return
             value = reply.value
         try:
+            homing = self._homing
             body, segments = self._encode([value], self._own_values)
+            kind = RETURN if self._homing == homing else RETURN_NOW
             with self._lock:
-                self._connection.reply(RETURN, call.call_id, body, segments)
+                self._connection.reply(kind, call.call_id, body, segments)
         except Exception as error:  # noqa: BLE001  # the result cannot travel: that is the answer
             text = f"{call.uri}.{call.method_name} ran, but its result cannot be sent: {error}"
             failed = LimitExceeded(text) if isinstance(error, LimitExceeded) else InvalidArguments(text)
@@ -217,7 +219,10 @@ class Incoming(Wire):
         self._answer(call.call_id, FAULT, self.fault(error))
 
     def _answer(self, call_id: int, kind: int, envelope: object) -> None:
+        homing = self._homing
         body, segments = self._encode(envelope, self._own_values)
+        if kind == RETURN and self._homing != homing:
+            kind = RETURN_NOW
         with self._lock:
             self._connection.reply(kind, call_id, body, segments)
         self._link.flush()
@@ -231,9 +236,11 @@ class Incoming(Wire):
 
     def send_item(self, call: IncomingStream, item: object) -> None:
         """One item of a stream."""
+        homing = self._homing
         body, segments = self._encode([item], self._own_values)
+        kind = ITEM if self._homing == homing else ITEM_NOW
         with self._lock:
-            self._connection.item(call.call_id, body, segments)
+            self._connection.item(call.call_id, body, segments, kind)
         self._link.flush_soon()
 
     def end_stream(self, call: IncomingStream) -> None:
@@ -262,13 +269,3 @@ class _Answered(Exception):
 
     def __init__(self, value: object) -> None:
         self.value = value
-
-
-def _as(value: Any, flavour: Flavour) -> Any:  # plain data with proxies in it
-    if isinstance(value, Proxy):
-        return value._rpcx_as(flavour)
-    if type(value) in (list, tuple, set, frozenset):
-        return type(value)(_as(item, flavour) for item in value)
-    if type(value) is dict:
-        return {key: _as(item, flavour) for key, item in value.items()}
-    return value

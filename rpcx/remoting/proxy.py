@@ -256,6 +256,17 @@ def _call_it(self: Any, *args: object, **kwargs: object) -> Any:  # a remote fun
     return self(*args, **kwargs)
 
 
+def as_flavour(value: Any, flavour: Flavour) -> Any:  # plain data with proxies in it
+    """The same data with proxies for sync or for async code."""
+    if isinstance(value, Proxy):
+        return value._rpcx_as(flavour)
+    if type(value) in (list, tuple, set, frozenset):
+        return type(value)(as_flavour(item, flavour) for item in value)
+    if type(value) is dict:
+        return {key: as_flavour(item, flavour) for key, item in value.items()}
+    return value
+
+
 def target_of(function: Any) -> tuple[Reference, Method]:
     """The reference and method behind ``proxy.method``.
 

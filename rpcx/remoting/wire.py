@@ -15,7 +15,7 @@ from rpcx.abc import Buffer, Link, PeerFacts
 from rpcx.errors import ConnectionLost, ForkedConnection, NotSent, ProtocolError, RemoteError
 from rpcx.protocol.connection import Connection
 from rpcx.remoting.objects import HOST_URI, ObjectTable
-from rpcx.remoting.proxy import Flavour, Proxy, make_proxy
+from rpcx.remoting.proxy import Flavour, Proxy, as_flavour, make_proxy
 from rpcx.remoting.references import CALLABLE, HOME, REF, Reference, Released
 from rpcx.sinks.chain import Chain, Encode
 from rpcx.sinks.exceptions import decode_fault, encode_fault
@@ -24,6 +24,13 @@ from rpcx.sinks.values import Values
 log = logging.getLogger("rpcx")
 
 FLAVOURS: Final[tuple[Flavour, ...]] = ("sync", "async")
+
+
+class ReadAhead(bytes):
+    """A body that was decoded by the thread that reads, before what came behind it; stands where a body would."""
+
+    value: Any  # plain data with proxies in it
+    error: ProtocolError | None = None  # it cannot be decoded
 
 
 class Wire:
@@ -43,6 +50,7 @@ class Wire:
         self._sinks = False  # whether message sinks see calls
         self._window = connection.limits.window  # items of a stream sent ahead; narrowed to the peer's when opened
         self._imports: dict[str, Any] = {}  # id → weak reference to its Reference
+        self._homing = 0  # counts references that went home: whether an answer has one
         self._released = Released()
         self._dropped_calls: deque[int] = deque()  # our calls whose iterators were dropped, not cancelled yet
         self._values = {name: Values(self._refer, self._resolver(name)) for name in FLAVOURS}  # by how they resolve
@@ -62,11 +70,27 @@ class Wire:
     # --- values and bytes --------------------------------------------------------------------------------------
 
     def _decode(self, body: bytes, segments: Sequence[Buffer], flavour: Flavour | None = None) -> Any:
+        if type(body) is ReadAhead:
+            return self._read_ahead(body, flavour)
         values = self._own_values if flavour is None else self._values[flavour]
         try:
             return self._chain.decode(body, segments, values)
         except ValueError as error:
             raise ProtocolError(f"{self.facts}: a message cannot be decoded: {error}") from None
+
+    def _ahead(self, body: bytes, segments: Sequence[Buffer]) -> ReadAhead:
+        """Decode a body now, for whoever will ask for it."""
+        ahead = ReadAhead()
+        try:
+            ahead.value = self._decode(body, segments)
+        except ProtocolError as error:
+            ahead.error = error
+        return ahead
+
+    def _read_ahead(self, body: ReadAhead, flavour: Flavour | None) -> Any:
+        if body.error is not None:
+            raise body.error
+        return body.value if flavour in (None, self.flavour) else as_flavour(body.value, flavour)
 
     def _not_open(self, value: object, values: object) -> tuple[bytes, Sequence[Buffer]]:
         raise self._unsent_error()
@@ -99,6 +123,7 @@ class Wire:
             me: Any = self  # a Caller: what inherits from this is
             ref: Reference = instance._rpcx_ref
             if ref.endpoint is me:
+                self._homing += 1
                 return [HOME, ref.uri]
         entry = self.table.export(instance, self.holder)
         if entry is None:

@@ -16,12 +16,14 @@ from rpcx.protocol.connection import (
     FAULT,
     GOODBYE,
     ITEM,
+    ITEM_NOW,
     ONEWAY,
     OPENED,
     PING,
     PONG,
     RELEASE,
     RETURN,
+    RETURN_NOW,
     Connection,
     Phase,
 )
@@ -126,6 +128,28 @@ def test_a_second_answer_breaks_the_protocol(kind):
     events = client.receive(wire(kind, 1, b"first") + wire(kind, 1, b"second"), NOW)
     assert plain(events)[:-1] == [(kind, "t", b"first", [])]
     assert isinstance(error_of(events), ProtocolError)
+
+
+def test_answers_and_items_may_ask_to_be_read_in_order():
+    pair = Pair()
+    client, server = pair.client, pair.server
+    client.call(CALL, "t", b"")
+    client.grant(1, 1)
+    pair.carry(client)
+    server.item(1, b"i", [b"s"], ITEM_NOW)
+    server.reply(RETURN_NOW, 1, b"r")
+    server.release(b"x")
+    assert plain(pair.carry(server)) == [
+        (ITEM_NOW, "t", b"i", [b"s"]),
+        (RETURN_NOW, "t", b"r", []),
+        (RELEASE, 0, b"x", []),
+    ]
+    client.call(CALL, "given up", b"")
+    client.cancel(2)
+    pair.carry(client)
+    server.reply(RETURN_NOW, 2, b"late")
+    assert plain(pair.carry(server)) == [(DROPPED, None, b"late", [])]
+    assert isinstance(error_of(client.receive(wire(RETURN_NOW, 9, b""), NOW)), ProtocolError)
 
 
 def test_answering_a_call_that_is_not_open_sends_nothing():

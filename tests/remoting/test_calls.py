@@ -105,6 +105,10 @@ class Calc:
     async def each_async(self, function: Callable[[int], object], n: int) -> list:
         return [await function(i) for i in range(n)]
 
+    def repeat(self, value, n: int) -> Iterator:
+        for _ in range(n):
+            yield value
+
     def counted(self, n: int) -> Iterator[int]:
         try:
             for i in range(n):
@@ -248,6 +252,35 @@ def test_what_comes_home_is_the_object_itself(calc):
     mine = Node("mine")
     assert calc.anything([mine])[0] is mine
     assert calc.home() == calc.home() != calc.make("home")
+
+
+def test_what_comes_home_outruns_its_own_release(calc):
+    # The host gives its reference back as soon as it has answered: that must not be acted upon before the answer
+    # was read, by whichever thread it is for.
+    def go() -> None:
+        for _ in range(100):
+            mine = Node()
+            assert calc.anything([mine])[0] is mine
+            assert [each[0] is mine for each in calc.repeat([mine], 3)] == [True] * 3
+
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        for done in [pool.submit(go) for _ in range(4)]:
+            done.result()
+
+
+def test_what_comes_home_with_proxies_suits_async_code(serve):
+    url = serve(Calc).host.urls[0]
+
+    async def main() -> None:
+        async with rpcx.aio.connect(url) as server:
+            calc = server.get(Calc)
+            for _ in range(50):
+                mine = Node()
+                back, other = await calc.anything([mine, await calc.make("other")])
+                assert back is mine
+                assert await other.name() == "other"
+
+    asyncio.run(main())
 
 
 def test_functions_methods_and_coroutine_functions_are_callbacks(calc):
