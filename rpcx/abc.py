@@ -274,7 +274,10 @@ class Values(Protocol):
 
 
 class Formatter(Protocol):
-    """Turns a message's envelope into bytes and back. Plug-in: entry point ``rpcx.formatters``."""
+    """Turns a message's envelope into bytes and back. Plug-in: entry point ``rpcx.formatters``.
+
+    It may also have ``pack_plain(envelope) -> bytes``, a faster `encode` for scalars in lists.
+    """
 
     @property
     def name(self) -> str: ...

@@ -22,6 +22,7 @@ from rpcx.errors import LimitExceeded, ProtocolError, RpcxError
 
 HEADER: Final = Struct("!IBBHI")
 HEADER_SIZE: Final = HEADER.size
+UNPACK_HEADER: Final = HEADER.unpack_from
 READ_SIZE: Final = 65536  # bytes a read asks for when nothing large is under way
 SMALL_PIECE: Final = 4096  # bytes up to which a piece of a large frame is joined to the one before it
 LARGE_READ: Final = 1 << 20  # bytes a read asks for at most, inside a large frame
@@ -92,6 +93,15 @@ def first_frame(data: bytes, start: int, limit: int) -> tuple[Frame, bytes] | No
     return (kind, call_id, data[body:stop], NO_SEGMENTS), data[stop:]
 
 
+def whole_frame(data: bytes, limit: int) -> Frame | None:
+    """``data`` as one frame without segments, if it is exactly that; what most reads bring."""
+    length = len(data) - HEADER_SIZE
+    if length < 0 or length > limit:
+        return None
+    claimed, kind, _, segments, call_id = UNPACK_HEADER(data)
+    return (kind, call_id, data[HEADER_SIZE:], NO_SEGMENTS) if claimed == length and not segments else None
+
+
 @functools.cache
 def _keep_large_blocks() -> None:
     """Have the C library keep freed blocks of some megabytes instead of handing each back to the system.
@@ -125,7 +135,7 @@ class FrameReader:
 
     def wanted(self) -> int:
         """How many bytes to read next: the rest of a large part exactly, so that it needs no cutting."""
-        return max(READ_SIZE, min(self._missing, LARGE_READ)) if self._head is not None else READ_SIZE
+        return READ_SIZE if self._head is None else max(READ_SIZE, min(self._missing, LARGE_READ))
 
     def read(self, data: bytes) -> list[Frame]:
         """The frames that ``data`` completes.

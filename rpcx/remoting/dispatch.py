@@ -73,10 +73,15 @@ class Errand:
 class IncomingCall:
     """One call of the peer's."""
 
-    __slots__ = (
-        "args", "call_id", "cancelled", "deadline", "depth", "endpoint", "entry", "is_async", "kwargs",
-        "message", "method", "states", "task",
-    )  # fmt: skip
+    # Defaults are the class's: one is made for each call, and most are never changed.
+    args: Any = ()  # as they came, not checked yet
+    kwargs: dict[str, object] | None = None
+    deadline: float | None = None  # monotonic seconds at which the caller gives up
+    depth = 0  # how many calls up the chain wait for this one
+    cancelled = False  # set when the caller gave up or is gone
+    task: "asyncio.Task[Any] | None" = None  # while an async method runs
+    message: Call | None = None  # what message sinks saw; None: there are none
+    states: Any = None  # what they want to remember
 
     def __init__(self, endpoint: Answerer, call_id: int, entry: Entry, method: Method) -> None:
         self.endpoint = endpoint
@@ -84,14 +89,6 @@ class IncomingCall:
         self.entry = entry
         self.method = method
         self.is_async = method.is_async
-        self.args: Any = ()  # as they came, not checked yet
-        self.kwargs: dict[str, object] | None = None
-        self.deadline: float | None = None  # monotonic seconds at which the caller gives up
-        self.depth = 0  # how many calls up the chain wait for this one
-        self.cancelled = False  # set when the caller gave up or is gone
-        self.task: asyncio.Task[Any] | None = None  # while an async method runs
-        self.message: Call | None = None  # what message sinks saw; None: there are none
-        self.states: Any = None  # what they want to remember
 
     # --- what rpcx.context shows ---------------------------------------------------------------------------
 
@@ -123,14 +120,13 @@ class IncomingCall:
         try:
             if self.cancelled:
                 raise _gave_up(self)
-            method = self.method
-            instance = self.entry.enter()
+            method, entry = self.method, self.entry
+            instance = entry.enter()
             try:
                 args, kwargs = method.arguments(self.args, self.kwargs)
-                value = method.function(instance, *args, **kwargs)
+                self.answer(method.function(instance, *args, **kwargs))
             finally:
-                self.entry.leave(instance)
-            self.answer(value)
+                entry.leave(instance)  # after the answer, which does not wait for it
         except BaseException as error:  # noqa: BLE001  # whatever a method raises is its caller's answer
             self.answer_fault(error)
         finally:
@@ -145,14 +141,13 @@ class IncomingCall:
         try:
             if self.cancelled:
                 raise _gave_up(self)
-            method = self.method
-            instance = self.entry.enter()
+            method, entry = self.method, self.entry
+            instance = entry.enter()
             try:
                 args, kwargs = method.arguments(self.args, self.kwargs)
-                value = await method.function(instance, *args, **kwargs)
+                self.answer(await method.function(instance, *args, **kwargs))
             finally:
-                self.entry.leave(instance)
-            self.answer(value)
+                entry.leave(instance)
         except BaseException as error:  # noqa: BLE001  # whatever a method raises is its caller's answer
             self.answer_fault(error)
         finally:
@@ -185,8 +180,6 @@ class IncomingCall:
 class IncomingOneway(IncomingCall):
     """A call nobody awaits. Failures are counted and logged, here, since nobody else will know."""
 
-    __slots__ = ()
-
     def run(self) -> None:
         super().run()
         self.endpoint.oneway_done()
@@ -205,8 +198,6 @@ class IncomingOneway(IncomingCall):
 
 class IncomingStream(IncomingCall):
     """A call answered by items. The object stays pinned until the stream ends."""
-
-    __slots__ = ("_busy", "_instance", "_items", "_more", "_wake")
 
     def __init__(self, endpoint: Answerer, call_id: int, entry: Entry, method: Method) -> None:
         super().__init__(endpoint, call_id, entry, method)
@@ -327,8 +318,6 @@ class IncomingStream(IncomingCall):
 class BatchedRun(IncomingCall):
     """Calls of a batch that follow one another on one method: found, entered and pinned once."""
 
-    __slots__ = ("batch",)
-
     def __init__(self, endpoint: Answerer, call_id: int, entry: Entry, method: Method) -> None:
         super().__init__(endpoint, call_id, entry, method)
         self.batch: IncomingBatch | None = None  # set once all its runs are known
@@ -390,8 +379,6 @@ class BatchedRun(IncomingCall):
 class FailedRun:
     """A run that cannot be begun, and why."""
 
-    __slots__ = ("count", "error")
-
     def __init__(self, error: RpcxError, count: int) -> None:
         self.error = error
         self.count = count  # calls in it
@@ -399,8 +386,6 @@ class FailedRun:
 
 class IncomingBatch(IncomingCall):
     """Many calls in one frame: run one after the other, answered together. One that fails stops no other."""
-
-    __slots__ = ("_faults", "_values", "runs")
 
     def __init__(self, endpoint: Answerer, call_id: int, runs: list[BatchedRun | FailedRun]) -> None:
         begun = [run for run in runs if isinstance(run, BatchedRun)]

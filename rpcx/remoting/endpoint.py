@@ -63,6 +63,7 @@ class Endpoint(Outgoing, Incoming):
         on_close: Callable[["Endpoint", Exception | None], None] | None = None,
     ) -> None:
         super().__init__(connection, table, flavour=flavour, detail=detail)
+        self.wanted = connection.wanted  # the method itself: asked before each read
         self.opened = Pending()  # arrives when the handshake is done, or has failed
         self._make_chain = make_chain  # of the agreed formatter
         self._on_open = on_open
@@ -91,23 +92,18 @@ class Endpoint(Outgoing, Incoming):
         return self._handle(events, now)
 
     def outgoing(self) -> Sequence[Buffer]:
-        with self._lock:
-            if self._released:
-                self._send_releases()
-            while self._dropped_calls:
-                self._connection.cancel(self._dropped_calls.popleft())
-            return self._connection.outgoing()
+        if self._released or self._dropped_calls:
+            with self._lock:
+                self._send_drops()
+        return self._connection.outgoing()
 
     @property
     def ready(self) -> bool:
-        return self._connection.ready or bool(self._released) or bool(self._dropped_calls)
+        return bool(self._connection.ready or self._released or self._dropped_calls)
 
     def held_back(self, count: int) -> None:
         with self._lock:
             self._connection.held_back(count, time.monotonic())
-
-    def wanted(self) -> int:
-        return self._connection.wanted()
 
     def due(self) -> float | None:
         return self._connection.due()
@@ -170,6 +166,8 @@ class Endpoint(Outgoing, Incoming):
     def _opened(self, agreement: Any) -> None:
         self._chain = chain = self._make_chain(agreement.formatter)
         self._encode = chain.encode
+        self._decode_body = chain.decode
+        self._pack = chain.pack
         self._sinks = bool(chain.message_sinks)
         self.facts.name = agreement.peer.name
         self.holder = agreement.peer.session or self.holder

@@ -10,10 +10,12 @@ from rpcx.context import DEEPEST
 from rpcx.errors import ContractMismatch, InvalidArguments, LimitExceeded, ObjectNotFound, ProtocolError, RpcxError
 from rpcx.messages import Call, Fault, Reply, Return
 from rpcx.protocol.connection import BATCH, END, FAULT, ITEM, ITEM_NOW, RETURN, RETURN_NOW, Connection
+from rpcx.protocol.frames import NO_SEGMENTS
 from rpcx.remoting.dispatch import BatchedRun, FailedRun, IncomingBatch, IncomingCall, IncomingOneway, IncomingStream
 from rpcx.remoting.objects import Entry, ObjectTable, SingleCall
 from rpcx.remoting.proxy import Flavour, as_flavour
 from rpcx.remoting.wire import Wire
+from rpcx.sinks.lowering import SCALARS
 
 log = logging.getLogger("rpcx")
 
@@ -32,7 +34,7 @@ class Incoming(Wire):
 
     def _incoming(self, kind: int, call_id: int, body: bytes, segments: Sequence[Buffer], now: float) -> Job | None:
         try:
-            envelope = self._chain.decode(body, segments, self._own_values)
+            envelope = self._decode_body(body, segments, self._own_values)
             if kind == BATCH:
                 return self._incoming_batch(call_id, envelope, now)
             job = self._prepare(envelope, call_id, now, IncomingCall)
@@ -194,9 +196,14 @@ class Incoming(Wire):
                 return
             value = reply.value
         try:
-            homing = self._homing
-            body, segments = self._encode([value], self._own_values)
-            kind = RETURN if self._homing == homing else RETURN_NOW
+            kind, segments = RETURN, NO_SEGMENTS
+            if type(value) in SCALARS:
+                body = self._pack([value])
+            else:
+                homing = self._homing
+                body, segments = self._encode([value], self._own_values)
+                if self._homing != homing:
+                    kind = RETURN_NOW
             with self._lock:
                 self._connection.reply(kind, call.call_id, body, segments)
         except Exception as error:  # noqa: BLE001  # the result cannot travel: that is the answer

@@ -27,11 +27,8 @@ class Settler(Protocol):
 class Parking:
     """Where one thread sleeps until something has arrived."""
 
-    __slots__ = ("_bed", "arrived")
-
-    def __init__(self) -> None:
-        self.arrived = False
-        self._bed: threading.Lock | None = None  # made by the first sleeper; held while one sleeps
+    arrived = False
+    _bed: "threading.Lock | None" = None  # made by the first sleeper; held while one sleeps
 
     def park(self, timeout: float | None) -> None:
         """Sleep until unparked or ``timeout`` seconds passed; may wake for no reason."""
@@ -56,36 +53,34 @@ class Parking:
 class Pending(Parking):
     """The raw answer to a call of ours."""
 
-    __slots__ = ("body", "call_id", "callback", "error", "kind", "segments", "states")
-
-    def __init__(self) -> None:
-        self.arrived = False
-        self._bed = None
-        self.kind = OPEN  # frame kind of the answer; OPEN with `error` set: there will be none
-        self.body = b""
-        self.segments: Sequence[Buffer] = ()
-        self.error: Exception | None = None  # why no answer will come
-        self.call_id = 0
-        self.states: Any = None  # what message sinks want to remember; Any: theirs
-        self.callback: Callable[[Pending], None] | None = None  # told once, by the reading thread
+    # Defaults are the class's: one is made for each call, and most are never changed.
+    kind = OPEN  # frame kind of the answer; OPEN with `error` set: there will be none
+    body = b""
+    segments: Sequence[Buffer] = ()
+    error: Exception | None = None  # why no answer will come
+    call_id = 0
+    states: Any = None  # what message sinks want to remember; Any: theirs
+    callback: Callable[["Pending"], None] | None = None  # told once, by the reading thread
 
     def resolve(self, kind: int, body: bytes, segments: Sequence[Buffer]) -> None:
         """The answer came."""
         self.kind = kind
         self.body = body
-        self.segments = segments
-        self._finish()
+        if segments:
+            self.segments = segments
+        self.arrived = True
+        if self._bed is not None or self.callback is not None:
+            self._tell()
 
     def fail(self, error: Exception) -> None:
         """No answer will come."""
         if not self.arrived:
             self.error = error
-            self._finish()
+            self.arrived = True
+            self._tell()
 
-    def _finish(self) -> None:
-        self.arrived = True
-        if self._bed is not None:
-            self.unpark()
+    def _tell(self) -> None:
+        self.unpark()
         if self.callback is not None:
             self.callback(self)
 
@@ -147,6 +142,9 @@ class LightFuture(Future[Any]):
 class CallFuture(Parking, LightFuture):
     """The future of one call: its `result` pumps the connection instead of only sleeping."""
 
+    call_id = 0
+    states: Any = None  # what message sinks want to remember; Any: theirs
+
     def __init__(
         self,
         endpoint: Settler,
@@ -155,10 +153,6 @@ class CallFuture(Parking, LightFuture):
         args: tuple[object, ...],
         kwargs: dict[str, object],
     ) -> None:
-        self.arrived = False
-        self._bed = None
-        self.call_id = 0
-        self.states: Any = None  # what message sinks want to remember; Any: theirs
         self.ref = ref
         self.method = method
         self.args = args  # kept for the case that contracts have to be compared and the call made again

@@ -119,25 +119,16 @@ class Reference:
         return f"<Reference {self.uri} at {self.endpoint.facts}>"
 
 
-class Released:
-    """Ids to give back. Filled from finalizers, which may run anywhere: appending takes no lock."""
-
-    __slots__ = ("_items", "_lock")
+class Released(list[tuple[str, int]]):
+    """Ids to give back, each with how often. Filled from finalizers, which may run anywhere: append takes no lock."""
 
     def __init__(self) -> None:
-        self._items: list[tuple[str, int]] = []
+        super().__init__()
         self._lock = threading.Lock()  # among those that empty it
-
-    def add(self, uri: str, count: int) -> None:
-        self._items.append((uri, count))
-
-    def __bool__(self) -> bool:
-        return bool(self._items)
 
     def take(self) -> list[tuple[str, int]]:
         """All there is, once."""
         with self._lock:
-            taken = len(self._items)
-            items = self._items[:taken]
-            del self._items[:taken]
-        return items
+            taken = self[:]
+            del self[: len(taken)]
+        return taken

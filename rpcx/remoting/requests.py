@@ -13,11 +13,13 @@ from rpcx.context import serving
 from rpcx.errors import CallTimeout, ContractMismatch, ForkedConnection, InvalidArguments, RpcxError
 from rpcx.messages import Call, Fault, Return
 from rpcx.protocol.connection import RETURN
+from rpcx.protocol.frames import NO_SEGMENTS
 from rpcx.remoting.contract import Contract, Method, difference
 from rpcx.remoting.pending import Pending
 from rpcx.remoting.proxy import Flavour, mismatch
 from rpcx.remoting.references import Reference
 from rpcx.remoting.wire import Wire
+from rpcx.sinks.lowering import SCALARS
 
 log = logging.getLogger("rpcx")
 
@@ -44,10 +46,13 @@ class Requests(Wire):
         """Send a call; returns the endpoint that took it: another one after the connection was made anew."""
         if self.error is not None:
             return self._next()._send(kind, pending, ref, method, args, kwargs, timeout)
+        segments: Sequence[Buffer] = NO_SEGMENTS
         if ref.unchecked or kwargs or ref.deferred is not None or ref.released or self._special():
             body, segments = self._encode_call(ref, method, args, kwargs, timeout, pending)
             if body is None:
                 return self  # a sink has answered
+        elif SCALARS.issuperset(map(type, args)):
+            body = self._pack([ref.uri, method.name, list(args), timeout])
         else:
             try:
                 body, segments = self._encode([ref.uri, method.name, list(args), timeout], self._own_values)
@@ -69,7 +74,7 @@ class Requests(Wire):
 
     def _special(self) -> bool:
         """Whether calls need more than target, method, arguments and time."""
-        return serving.get() is not None or self._sinks
+        return self._sinks or serving.get() is not None
 
     def _transmit(self, kind: int, pending: Any, body: bytes, segments: Sequence[Buffer]) -> None:
         with self._lock:

@@ -38,7 +38,6 @@ class IncomingItems(Parking):
     """What arrived of a stream and is not consumed yet. Filled by the reading thread."""
 
     def __init__(self, endpoint: Source, ref: Reference, method: Method, window: int) -> None:
-        super().__init__()
         self.endpoint = endpoint
         self.ref = ref
         self.method = method

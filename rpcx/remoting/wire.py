@@ -17,7 +17,7 @@ from rpcx.protocol.connection import Connection
 from rpcx.remoting.objects import HOST_URI, ObjectTable
 from rpcx.remoting.proxy import Flavour, Proxy, as_flavour, make_proxy
 from rpcx.remoting.references import CALLABLE, HOME, REF, Reference, Released
-from rpcx.sinks.chain import Chain, Encode
+from rpcx.sinks.chain import Chain, Decode, Encode, Pack
 from rpcx.sinks.exceptions import decode_fault, encode_fault
 from rpcx.sinks.values import Values
 
@@ -46,7 +46,9 @@ class Wire:
         self._lock = threading.Lock()
         self._link: Link = None  # type: ignore[assignment]  # set by attach, before anything else
         self._chain: Chain = None  # type: ignore[assignment]  # set when opened; nothing is encoded before
-        self._encode: Encode = self._not_open  # the chain's, once opened
+        self._encode: Encode = self._not_open  # the chain's, once opened; so are the next two
+        self._decode_body: Decode = self._not_open
+        self._pack: Pack = self._not_open
         self._sinks = False  # whether message sinks see calls
         self._window = connection.limits.window  # items of a stream sent ahead; narrowed to the peer's when opened
         self._imports: dict[str, Any] = {}  # id → weak reference to its Reference
@@ -74,7 +76,7 @@ class Wire:
             return self._read_ahead(body, flavour)
         values = self._own_values if flavour is None else self._values[flavour]
         try:
-            return self._chain.decode(body, segments, values)
+            return self._decode_body(body, segments, values)
         except ValueError as error:
             raise ProtocolError(f"{self.facts}: a message cannot be decoded: {error}") from None
 
@@ -92,7 +94,7 @@ class Wire:
             raise body.error
         return body.value if flavour in (None, self.flavour) else as_flavour(body.value, flavour)
 
-    def _not_open(self, value: object, values: object) -> tuple[bytes, Sequence[Buffer]]:
+    def _not_open(self, *_: object) -> Any:  # stands for what the chain brings
         raise self._unsent_error()
 
     def _unsent_error(self) -> ConnectionLost:
@@ -159,7 +161,7 @@ class Wire:
 
     def give_back(self, uri: str, count: int) -> None:
         """A reference died. May run inside a finalizer, in any thread: takes no lock."""
-        self._released.add(uri, count)
+        self._released.append((uri, count))
         if self.error is None:
             self._link.flush_later()
 
@@ -169,10 +171,12 @@ class Wire:
         if self.error is None:
             self._link.flush_later()
 
-    def _send_releases(self) -> None:
-        """Called under the lock."""
+    def _send_drops(self) -> None:
+        """Tell the peer what finalizers let go. Called under the lock."""
+        while self._dropped_calls:
+            self._connection.cancel(self._dropped_calls.popleft())
         released = self._released.take()
-        if self.error is not None or self._chain is None:
+        if not released or self.error is not None or self._chain is None:
             return
         for uri, _ in released:
             weak = self._imports.get(uri)

@@ -18,12 +18,15 @@ from typing import Any, Final
 from rpcx.abc import Buffer, ByteSink, Formatter, MessageSink, Values
 from rpcx.messages import Call, Fault, Reply, Return
 from rpcx.plugins import sink as find_sink
+from rpcx.sinks.values import Values as PlainValues
 
 COUNT: Final = Struct("!I")
+SCALARS_ONLY: Final = PlainValues(lambda _: None, lambda fields: fields)  # never asked for a reference
 
 Sink = MessageSink[Any] | ByteSink  # Any: each remembers its own
 States = list[tuple[Any, Any]]  # (sink, what it remembers), in the order the call met them
 Encode = Callable[[object, Values], tuple[bytes, Sequence[Buffer]]]
+Pack = Callable[[list[Any]], bytes]
 Decode = Callable[[bytes, Sequence[Buffer], Values], object]
 
 
@@ -35,8 +38,14 @@ class Chain:
         byte_sinks: list[ByteSink] = [s for s in sinks if hasattr(s, "wrap")]  # type: ignore[misc]  # likewise
         self.encode: Encode = formatter.encode
         self.decode: Decode = formatter.decode
+        #: The same for an envelope of scalars in lists, which needs neither segments nor `Values`.
+        self.pack: Pack = getattr(formatter, "pack_plain", self._pack)
         if byte_sinks:
             self.encode, self.decode = _wrapping(formatter, byte_sinks)
+            self.pack = self._pack
+
+    def _pack(self, envelope: list[Any]) -> bytes:
+        return self.encode(envelope, SCALARS_ONLY)[0]
 
     # --- the caller's side ---------------------------------------------------------------------------------
 

@@ -53,6 +53,9 @@ TIMESTAMP: Final = 3  # msgpack's own timestamps, which other languages send, ar
 SEGMENT: Final = 2  # the extension type of a segment: [index, code], where code says what it stands for:
 BYTES: Final = 0  # bytes; any other is the code of a tag
 
+#: What no array or map begins with: fixarray and fixmap are 0x80 to 0x9f, the long ones 0xdc to 0xdf.
+NO_CONTAINERS: Final = bytes({*range(256)} - {*range(0x80, 0xA0), *range(0xDC, 0xE0)})
+
 unpackb: Final = msgpack.unpackb
 
 
@@ -79,11 +82,11 @@ class MsgpackFormatter:
             LimitExceeded: it is too deep, contains itself, or has too many containers.
         """
         if type(value) is list and _plain_lists(value, PLAIN_DEPTH, self._containers):
-            return self.pack(value), ()
+            return self.pack_plain(value), ()
         encoding = _Encoding(self, values, self._depth, self._containers)
-        return self.pack(encoding.message(value)), encoding.segments
+        return self.pack_plain(encoding.message(value)), encoding.segments
 
-    def pack(self, lowered: object) -> bytes:
+    def pack_plain(self, lowered: object) -> bytes:
         """The bytes of what msgpack has types for."""
         try:
             packer = self._packers.pop()
@@ -101,18 +104,17 @@ class MsgpackFormatter:
             ValueError: the bytes are no message.
             LimitExceeded: it is too deep, or has too many containers.
         """
+        size = len(body)
         try:
-            if len(body) > SHORT_BODY or segments:
+            if size > SHORT_BODY or segments:
                 return _Decoding(values, segments, self._depth, self._containers).decode(body)
-            if len(body) > CLAIMING_BODY:
+            if size > CLAIMING_BODY:
                 _check_claims(body)
             value = unpackb(
                 body, strict_map_key=False, unicode_errors=SURROGATES, timestamp=TIMESTAMP, ext_hook=_extended
             )
-            if len(body) > self._depth and not (  # one level takes a byte at least
-                type(value) is list and _plain_lists(value, PLAIN_DEPTH, SHORT_BODY)
-            ):
-                check_depth(value, self._depth)
+            if size > self._depth and len(body.translate(None, NO_CONTAINERS)) > self._depth:
+                check_depth(value, self._depth)  # enough bytes there may be the heads of containers
         except _Extended:
             pass  # once more below, outside of this block: or it would be the context of whatever is raised there
         except (RpcxError, ValueError):
@@ -169,7 +171,7 @@ class _Encoding(Lowering):
     def __init__(self, formatter: MsgpackFormatter, values: Values, depth: int, containers: int) -> None:
         super().__init__(values, depth, containers)
         self.segments: list[Buffer] = []  # that travel beside the body, in the order they are named
-        self._pack = formatter.pack
+        self._pack = formatter.pack_plain
         self._said = BYTES  # what the last bytes were said to be
 
     def say(self, value: Any) -> object:  # bytes, or a Blob
