@@ -202,7 +202,7 @@ class AioPump:
         self._accept = accept
         self._links: set[AioLink] = set()
         self._listeners: set[Listener] = set()
-        self._timed: list[Any] = []  # of rpcx.drivers.threads.Timed
+        self._timed: list[Any] = []  # of rpcx.drivers.timers.Timed
         self._timer: asyncio.TimerHandle | None = None
         self._welcomes: set[asyncio.Task[Any]] = set()
 
