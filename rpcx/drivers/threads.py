@@ -7,9 +7,10 @@ A `Pump` serves the connections of one host, or the one connection of a client. 
   It runs no foreign call meanwhile, since it would be late for its own reply: those go to workers.
 - Otherwise a helper thread of the pump leads. It runs short sync methods itself: no queue, no switch. All that
   one read brought is run, then all replies leave in one send.
-- A second helper **stands by**. It looks once a millisecond whether the leader is still in the same call; then
-  it takes over, and the slow call ends on its own thread and answers itself (the idea is Go's sysmon, which
-  hands the processor of a blocked thread to another). The method is remembered as slow: a worker next time.
+- A second helper **stands by**. It looks every millisecond, or four while all calls are short, whether the leader
+  is still in the same call; then it takes over, and the slow call ends on its own thread and answers itself (the
+  idea is Go's sysmon, which hands the processor of a blocked thread to another). The method is remembered as
+  slow: a worker next time.
 - A caller takes the lead from a helper that sleeps in the kernel; the helper notices when it wakes.
 
 The stand-by sleeps for good when nothing has happened for a while (`_deep`), so an idle pump costs nothing;
@@ -37,6 +38,7 @@ from rpcx.errors import ConnectionLost
 log = logging.getLogger("rpcx")
 
 TICK: Final = 0.001  # seconds between two looks of the stand-by; a call this long has overrun
+CALM_TICK: Final = 0.004  # at most, while all calls are short: a look costs the leader 50 µs of the interpreter
 QUIET_TICKS: Final = 20  # looks without anything new, before the stand-by sleeps for good
 LOOK_AROUND: Final = 63  # every 64 reads of a busy connection the others, and timers, get their turn
 
@@ -84,6 +86,7 @@ class Pump:
         self._reader: threading.Thread | None = None  # the helper that leads, or led last
         self._standby = False  # one stands by
         self._deep = False  # … and sleeps for good
+        self._dozes = False  # … or for more than a tick
         self._bell = threading.Lock()  # held while the stand-by sleeps
         self._bell.acquire()
         self._corked: set[ThreadLink] = set()
@@ -191,6 +194,8 @@ class Pump:
                 with self._mutex:
                     if self._asleep:
                         self._leader, self._asleep = None, False
+            if self._dozes:
+                self._ring()
 
     def _abdicate(self) -> None:
         """This thread leads and runs a call that now waits for another: let somebody else read."""
@@ -254,11 +259,11 @@ class Pump:
             return False
         until = 0.0
         many = len(self._links) > 1
-        receive, wanted = link.stream.receive, link.session.wanted
+        receive, size = link.stream.receive, link.session.wanted()
         while True:
             give_way()
             try:
-                data = receive(wanted())
+                data = receive(size)
             except BlockingIOError:
                 if link.backlog:
                     link.send()
@@ -507,7 +512,7 @@ class Pump:
 
     def _stand_by(self, token: object) -> bool:
         """Look after the leader until it is needed. True: it took the lead over."""
-        quiet = 0
+        quiet, pause = 0, TICK
         seen: Job | None = None
         served = self._served
         while not self._closed:
@@ -518,10 +523,14 @@ class Pump:
                 self._deep = False
                 quiet = 0
             else:
-                self._bell.acquire(timeout=TICK)
+                self._dozes = pause > TICK
+                self._bell.acquire(timeout=pause)
+                self._dozes = False
+            job = self._working
+            calm = job is None and not self._corked and self._leader is not None and self._served != served
+            pause = min(2 * pause, CALM_TICK) if calm else TICK
             if self._corked:
                 self._uncork()
-            job = self._working
             if job is not None and job is seen:
                 with self._mutex:
                     if self._working is job:
@@ -544,7 +553,7 @@ class Pump:
     def cork(self, link: ThreadLink) -> None:
         """``link`` has something to send within a millisecond."""
         self._corked.add(link)
-        if self._deep or not self._standby:
+        if self._deep or self._dozes or not self._standby:
             if self._asleep:
                 self.wake()  # a helper leads and nobody stands by: it sends before it sleeps again
             self._ring()
@@ -554,7 +563,7 @@ class Pump:
         self._corked.add(link)
         if self._asleep:
             self.wake()
-        if self._deep:
+        if self._deep or self._dozes:
             try:
                 self._bell.release()
             except RuntimeError:
