@@ -50,6 +50,7 @@ TESTED_ELSEWHERE: dict[str, str] = {
     "rpcx/realm.py": "how objects live and end: tests/remoting/test_lifetimes.py",
     "rpcx/host.py": "how objects live and end: tests/remoting/test_lifetimes.py",
     "rpcx/client.py": "whole calls: tests/remoting/test_calls.py",
+    "rpcx/batches.py": "whole calls: tests/remoting/test_calls.py",
     "rpcx/aio.py": "real processes: tests/end_to_end",
     "rpcx/context.py": "whole calls: tests/remoting/test_calls.py",
     "rpcx/messages.py": "plain slots: with the chain that carries them, tests/sinks/test_chain.py",

@@ -27,9 +27,9 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
-from rpcx.abc import Job, Listener, Session, Stream, Waitable
+from rpcx.abc import Job, Listener, Session, Stream, Timed, Waitable
 from rpcx.drivers.links import NEVER, ThreadLink
 from rpcx.drivers.waiting import SPIN_SECONDS, Spinner, give_way
 from rpcx.drivers.workers import LOOP, Workers
@@ -45,13 +45,6 @@ NOTICES: Final = hasattr(select, "epoll") or hasattr(select, "kqueue")  # a slee
 
 monotonic = time.monotonic
 get_ident = threading.get_ident
-
-
-class Timed(Protocol):
-    """Something with a timer besides the sessions: a lease manager."""
-
-    def due(self) -> float | None: ...
-    def tick(self, now: float, /) -> object: ...
 
 
 class Pump:
@@ -120,12 +113,16 @@ class Pump:
         """Accept streams from now on."""
         for fileno in listener.filenos():
             self._selector.register(fileno, selectors.EVENT_READ, listener)
+        if isinstance(listener, Timed):
+            self.time(listener)
         self.wake()
 
     def unlisten(self, listener: Listener) -> None:
         """Accept no more."""
         for fileno in listener.filenos():
             self._forget_file(fileno)
+        if isinstance(listener, Timed):
+            self._timed.remove(listener)
 
     def time(self, timed: Timed) -> None:
         """Keep ``timed``'s timer too."""
