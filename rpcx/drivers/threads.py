@@ -28,9 +28,9 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
-from rpcx.abc import Job, Listener, Session, Stream, Waitable
+from rpcx.abc import Job, Listener, Session, Stream, Timed, Waitable
 from rpcx.drivers.links import NEVER, ThreadLink
-from rpcx.drivers.timers import Timed, Timers
+from rpcx.drivers.timers import Timers
 from rpcx.drivers.waiting import SPIN_SECONDS, Spinner, give_way
 from rpcx.drivers.workers import LOOP, Workers
 from rpcx.errors import ConnectionLost
@@ -113,12 +113,16 @@ class Pump:
         """Accept streams from now on."""
         for fileno in listener.filenos():
             self._selector.register(fileno, selectors.EVENT_READ, listener)
+        if isinstance(listener, Timed):
+            self.time(listener)
         self.wake()
 
     def unlisten(self, listener: Listener) -> None:
         """Accept no more."""
         for fileno in listener.filenos():
             self._forget_file(fileno)
+        if isinstance(listener, Timed):
+            self._timers.remove(listener)
 
     def time(self, timed: Timed) -> None:
         """Keep ``timed``'s timer too."""

@@ -4,16 +4,9 @@ import heapq
 import itertools
 import threading
 from collections.abc import Iterator
-from typing import Protocol
 
+from rpcx.abc import Timed
 from rpcx.drivers.links import NEVER, ThreadLink
-
-
-class Timed(Protocol):
-    """Something with a timer besides the sessions: a lease manager."""
-
-    def due(self) -> float | None: ...
-    def tick(self, now: float, /) -> object: ...
 
 
 class Timers:
@@ -28,6 +21,10 @@ class Timers:
     def add(self, timed: Timed) -> None:
         """Keep ``timed``'s timer too."""
         self._others.append(timed)
+
+    def remove(self, timed: Timed) -> None:
+        """Keep it no more."""
+        self._others.remove(timed)
 
     def arm(self, link: ThreadLink, due: float) -> None:
         """Ask ``link``'s session at ``due``, if that is earlier than known."""

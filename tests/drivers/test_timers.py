@@ -81,3 +81,12 @@ def test_others_are_ticked_when_they_are_due_and_not_before():
     assert list(timers.run(4.5)) == []
     assert leases.ticks == [4.5]
     assert timers.next_due() == NEVER
+
+
+def test_another_timer_can_be_taken_away():
+    timers, leases = Timers(), Leases(at=4.0)
+    timers.add(leases)
+    timers.remove(leases)
+    assert timers.next_due() == NEVER
+    assert list(timers.run(9.0)) == []
+    assert leases.ticks == []
