@@ -91,7 +91,7 @@ class ServerSide:
 
     # --- live sessions: a `Timed` of the pump ------------------------------------------------------------------
 
-    def opened(self, session: TlsSession) -> None:
+    def begun(self, session: TlsSession) -> None:
         self._live.add(session)
 
     def closed(self, session: TlsSession) -> None:
@@ -109,6 +109,8 @@ class ServerSide:
             return
         self._judged = generation
         for session in list(self._live):
+            if not session.certificate:
+                continue  # still shaking hands
             principal = self._trust.principal_of(session.certificate)
             if principal is not None:
                 _note(session.facts, principal.fingerprint, principal, self.identity)
@@ -190,7 +192,7 @@ class ClientSide:
     def refused(self, facts: PeerFacts, error: RpcxError) -> None:
         """Whoever waits is told."""
 
-    def opened(self, session: TlsSession) -> None:
+    def begun(self, session: TlsSession) -> None:
         """It has one session, which the client keeps."""
 
     def closed(self, session: TlsSession) -> None:

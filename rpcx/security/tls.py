@@ -70,8 +70,8 @@ class Side(Protocol):
         """The peer was given up; for the log."""
         ...
 
-    def opened(self, session: "TlsSession", /) -> None:
-        """From now on it is a live session."""
+    def begun(self, session: "TlsSession", /) -> None:
+        """It is a live session from now on, of somebody who is not known yet."""
         ...
 
     def closed(self, session: "TlsSession", /) -> None:
@@ -108,6 +108,7 @@ class TlsSession:
     def attach(self, link: Link, now: float) -> None:
         self._link = link
         self._until = now + HANDSHAKE_SECONDS
+        self._side.begun(self)
         self._inner.attach(link, now)
         if not self._side.is_server:
             self._advance(now)
@@ -199,7 +200,6 @@ class TlsSession:
         self._stage = "open" if self._side.is_server else "proved"
         self._until = 0.0
         self.receive, self.outgoing = self._unseal, self._seal
-        self._side.opened(self)
         return self._unseal(b"", now)  # what came behind the handshake in one read
 
     def _foreign(self, data: bytes) -> RpcxError:
