@@ -152,7 +152,9 @@ class TlsSession:
         self._inner.lost(error)
 
     def end(self, error: RpcxError) -> None:
-        """Close it at once, from any thread; calls under way fail with ``error``."""
+        """Close it at once, from any thread; calls under way fail with ``error``, and no answer leaves any more."""
+        self._failed, self._gone = error, True
+        self.receive, self.outgoing = self._ignore, self._raw
         self._inner.lost(error)
         if self._link is not None:
             self._link.close()
