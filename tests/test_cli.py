@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner, Result
 
 import rpcx
-from rpcx.cli import _argument, _arguments, app, visible
+from rpcx.cli import _argument, _arguments, app
+from rpcx.terminal import visible
 
 COMMAND = (sys.executable, "-m", "rpcx.cli")
 

@@ -53,6 +53,7 @@ TESTED_ELSEWHERE: dict[str, str] = {
     "rpcx/batches.py": "whole calls: tests/remoting/test_calls.py",
     "rpcx/aio.py": "real processes: tests/end_to_end",
     "rpcx/context.py": "whole calls: tests/remoting/test_calls.py",
+    "rpcx/terminal.py": "what commands share: tests/test_cli.py",
     "rpcx/messages.py": "plain slots: with the chain that carries them, tests/sinks/test_chain.py",
     "rpcx/errors.py": "the tree and its docstrings: test_house; each error where it is raised",
 }
