@@ -68,7 +68,7 @@ class ServerSide:
         return self._context
 
     def admit(self, tls: ssl.SSLObject, facts: PeerFacts) -> None:
-        _check_alpn(tls)
+        check_alpn(tls)
         certificate = tls.getpeercert(binary_form=True) or b""
         principal = self._trust.principal_of(certificate)
         if principal is None:
@@ -141,7 +141,7 @@ class ClientSide:
         self.context.verify_mode = ssl.CERT_NONE
 
     def admit(self, tls: ssl.SSLObject, facts: PeerFacts) -> None:
-        _check_alpn(tls)
+        check_alpn(tls)
         certificate = tls.getpeercert(binary_form=True) or b""
         shown = fingerprint_of(certificate)
         principal = self._trust.principal_of(certificate)
@@ -207,7 +207,8 @@ def _context(protocol: int, identity: Identity) -> ssl.SSLContext:
     return context
 
 
-def _check_alpn(tls: ssl.SSLObject) -> None:
+def check_alpn(tls: ssl.SSLObject) -> None:
+    """Whether the peer wants to speak rpcx, and nothing else."""
     chosen = tls.selected_alpn_protocol()
     if chosen != ALPN:
         raise ProtocolError(f"the other side speaks {chosen or 'no protocol by name'}, not {ALPN}")
