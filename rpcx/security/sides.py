@@ -48,8 +48,8 @@ class ServerSide:
     def __init__(self) -> None:
         self.identity = own_identity()
         self._trust = TrustStore(self.identity.certificate_file.parent)
-        self._context: ssl.SSLContext | None = None
-        self._built = -1  # the store's generation that the context was built from
+        self._built = self._trust.generation  # of the store, when the context was built
+        self._context = self._make_context()
         self._live: set[TlsSession] = set()
         self._judged = self._trust.generation  # the store's generation that live sessions were judged by
         self._next_look = 0.0  # when to ask the store whether it changed
@@ -58,14 +58,21 @@ class ServerSide:
     def context(self) -> ssl.SSLContext:
         """What to shake hands with, as the trust store is now."""
         generation = self._trust.generation
-        if self._context is None or generation != self._built:
-            context = _context(ssl.PROTOCOL_TLS_SERVER, self.identity)
-            context.verify_mode = ssl.CERT_REQUIRED
-            context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
-            context.load_verify_locations(cadata=b"".join(self._trust.certificates()))
-            context.num_tickets = 0
-            self._context, self._built = context, generation
+        if generation != self._built:
+            self._built = generation
+            try:
+                self._context = self._make_context()
+            except Exception:  # whatever is wrong with the files: `admit` asks them again anyway
+                log.exception("the trust store cannot be read; newly trusted keys are not let in")
         return self._context
+
+    def _make_context(self) -> ssl.SSLContext:
+        context = _context(ssl.PROTOCOL_TLS_SERVER, self.identity)
+        context.verify_mode = ssl.CERT_REQUIRED
+        context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+        context.load_verify_locations(cadata=b"".join(self._trust.certificates()))
+        context.num_tickets = 0
+        return context
 
     def admit(self, tls: ssl.SSLObject, facts: PeerFacts) -> None:
         check_alpn(tls)

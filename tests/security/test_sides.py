@@ -252,6 +252,16 @@ def test_a_key_that_was_removed_in_the_middle_of_a_handshake_is_not_let_in(homes
     assert server.within.got == b""
 
 
+def test_a_store_that_cannot_be_read_lets_nobody_new_in_and_is_told(homes, monkeypatch, caplog):
+    monkeypatch.setattr("rpcx.security.trust.LOOK_SECONDS", 0.0)
+    serving, own = sides(homes[0], homes[0])
+    monkeypatch.setattr(type(serving._trust), "generation", 99)
+    monkeypatch.setattr(serving._trust, "certificates", lambda: 1 / 0)
+    pair, _ = meeting(serving, own)
+    assert pair.server.within.got == b"hello"
+    assert "trust store cannot be read" in caplog.text
+
+
 def test_a_server_says_in_its_log_whom_it_refused(homes, caplog):
     caplog.set_level("INFO", "rpcx.security")
     serving, _ = sides(*homes)

@@ -313,6 +313,39 @@ def test_a_broken_connection_during_the_handshake_says_so(pair):
     assert isinstance(pair.client.within.error.__cause__, ConnectionResetError)
 
 
+def test_a_key_that_cannot_be_judged_is_nobodys(pair, monkeypatch):
+    def judge(*_):
+        raise ValueError("a certificate of version 7")
+
+    monkeypatch.setattr(pair.client_side, "admit", judge)
+    pair.meet(b"hello")
+    said, _ = pair.talk()
+    assert isinstance(pair.client.within.error, AuthenticationFailed)
+    assert "version 7" in str(pair.client.within.error)
+    assert len(said) < 400, "nothing but a ClientHello"
+
+
+def test_a_long_message_leaves_no_large_buffer_behind(pair):
+    pair.meet(b"hello")
+    pair.talk()
+    pair.client.within.says.append(b"x" * (1 << 20))
+    sealed = pair.client.session.outgoing()
+    assert max(map(len, sealed)) < 70_000
+    pair.server.gets(b"".join(sealed))
+    assert pair.server.within.got == b"hello" + b"x" * (1 << 20)
+
+
+def test_nothing_behind_a_changed_piece_is_read(pair):
+    pair.meet(b"hello")
+    pair.talk()
+    pair.client.within.says.append(b"x" * 500_000)
+    sealed = bytearray(pair.client.sends())
+    sealed[100_000] ^= 1
+    pair.server.gets(bytes(sealed))
+    assert len(pair.server.within.got) < 100_000
+    assert isinstance(pair.server.within.error, ProtocolError)
+
+
 def test_the_end_of_tls_is_the_end_for_the_session_within(pair):
     trusting = pair.client_side.context
     incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
