@@ -257,6 +257,30 @@ def test_a_message_cannot_be_replayed_nor_left_out(pair):
         assert isinstance(pair.server.within.error, ProtocolError)
 
 
+@given(st.binary(max_size=2000))
+def test_no_bytes_of_a_stranger_reach_the_session_within(pair, data):
+    for before in (b"", b"\x16\x03\x01"):
+        for name in ("server", "client"):
+            pair.meet(b"hello")
+            end: End = getattr(pair, name)
+            end.gets(before + data)
+            end.sends()
+            end.session.tick(NOW + HANDSHAKE_SECONDS + LINGER_SECONDS)
+            end.session.tick(NOW + HANDSHAKE_SECONDS + LINGER_SECONDS)
+            assert end.session.finished
+            assert end.within.got == b""
+
+
+@given(st.data())
+def test_no_flight_that_was_tampered_with_is_taken_for_good(pair, flights, data):
+    said = bytearray(flights[0])
+    for _ in range(data.draw(st.integers(1, 4))):
+        said[data.draw(st.integers(0, len(said) - 1))] = data.draw(st.integers(0, 255))
+    pair.meet()
+    pair.server.gets(bytes(said))
+    assert pair.server.within.got == b""
+
+
 # --- refusals -----------------------------------------------------------------------------------------------
 
 
