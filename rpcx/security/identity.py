@@ -2,6 +2,7 @@
 
 import base64
 import datetime
+import fcntl
 import getpass
 import hashlib
 import os
@@ -50,7 +51,10 @@ def own_identity(directory: Path | None = None) -> Identity:
     certificate, key = directory / "identity.crt", directory / "identity.key"
     if not certificate.exists():
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        _make(certificate, key)
+        with open(directory / "lock", "w") as lock:  # noqa: PTH123  # of processes that begin together, one makes it
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not certificate.exists():
+                _make(certificate, key)
     if key.stat().st_mode & 0o077:
         raise AccessDenied(f"{key}: others may read it; run chmod 600 {key}")
     loaded = x509.load_pem_x509_certificate(certificate.read_bytes())
@@ -92,4 +96,6 @@ def _make(certificate: Path, key: Path) -> None:
                 serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
             )
         )
-    certificate.write_bytes(made.public_bytes(serialization.Encoding.PEM))
+    making = certificate.with_suffix(".new")
+    making.write_bytes(made.public_bytes(serialization.Encoding.PEM))
+    making.rename(certificate)

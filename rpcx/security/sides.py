@@ -57,14 +57,21 @@ class ServerSide:
     @property
     def context(self) -> ssl.SSLContext:
         """What to shake hands with, as the trust store is now."""
-        generation = self._trust.generation
-        if generation != self._built:
-            self._built = generation
+        if self._changed(self._built):
+            self._built = self._trust.generation
             try:
                 self._context = self._make_context()
             except Exception:  # whatever is wrong with the files: `admit` asks them again anyway
                 log.exception("the trust store cannot be read; newly trusted keys are not let in")
         return self._context
+
+    def _changed(self, generation: int) -> bool:
+        """Whether the store is another than at ``generation``; one that cannot be looked at changes nothing."""
+        try:
+            return self._trust.generation != generation
+        except Exception:
+            log.exception("the trust store cannot be looked at; who is connected stays")
+            return False
 
     def _make_context(self) -> ssl.SSLContext:
         context = _context(ssl.PROTOCOL_TLS_SERVER, self.identity)
@@ -111,10 +118,14 @@ class ServerSide:
     def tick(self, now: float) -> None:
         """End the sessions of keys that are trusted no more."""
         self._next_look = now + LOOK_SECONDS
-        generation = self._trust.generation
-        if generation == self._judged:
+        if not self._changed(self._judged):
             return
-        self._judged = generation
+        try:
+            self._judge()
+        except Exception:  # until the next look
+            log.exception("the trust store cannot be read; who is connected stays")
+
+    def _judge(self) -> None:
         for session in list(self._live):
             if not session.certificate:
                 continue  # still shaking hands
@@ -124,6 +135,7 @@ class ServerSide:
                 continue
             log.warning("%s: the key of %s is trusted no more: closed", session.facts, session.facts.principal)
             session.end(AuthenticationFailed(f"the key {session.facts.fingerprint} is trusted no more"))
+        self._judged = self._trust.generation
 
 
 class ClientSide:
@@ -155,7 +167,7 @@ class ClientSide:
         known = self._pin or self._trust.pin_of(self._server)
         if known is not None:
             if not hmac.compare_digest(shown, known):
-                raise AuthenticationFailed(self._changed(shown, known))
+                raise AuthenticationFailed(self._other_key(shown, known))
         elif principal is None and not hmac.compare_digest(shown, self.identity.fingerprint):
             raise AuthenticationFailed(
                 f"{self._url}: this side does not know the server's key {shown}; ask its owner whether that is it "
@@ -163,7 +175,7 @@ class ClientSide:
             )
         _note(facts, shown, principal, self.identity)
 
-    def _changed(self, shown: str, known: str) -> str:
+    def _other_key(self, shown: str, known: str) -> str:
         source = "the URL demands" if self._pin is not None else "it had before (known_servers)"
         return (
             f"{self._url}: the server's key is {shown}, not {known}, which {source}; either it has a new key, which "

@@ -260,6 +260,11 @@ def test_a_store_that_cannot_be_read_lets_nobody_new_in_and_is_told(homes, monke
     pair, _ = meeting(serving, own)
     assert pair.server.within.got == b"hello"
     assert "trust store cannot be read" in caplog.text
+    monkeypatch.setattr(type(serving._trust), "generation", property(lambda _: 1 / 0))
+    serving.tick(NOW)
+    assert serving.due() == NOW + LOOK_SECONDS
+    assert not pair.server.link.closed
+    assert "cannot be looked at" in caplog.text
 
 
 def test_a_server_says_in_its_log_whom_it_refused(homes, caplog):
