@@ -126,6 +126,7 @@ class ServerSide:
             log.exception("the trust store cannot be read; who is connected stays")
 
     def _judge(self) -> None:
+        generation = self._trust.generation  # before: what changes meanwhile is for the next look
         for session in list(self._live):
             if not session.certificate:
                 continue  # still shaking hands
@@ -135,7 +136,7 @@ class ServerSide:
                 continue
             log.warning("%s: the key of %s is trusted no more: closed", session.facts, session.facts.principal)
             session.end(AuthenticationFailed(f"the key {session.facts.fingerprint} is trusted no more"))
-        self._judged = self._trust.generation
+        self._judged = generation
 
 
 class ClientSide:

@@ -1,10 +1,16 @@
 """Who a server lets in, and which server a client believes."""
 
+import datetime
 import ssl
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
 
 from rpcx.errors import AuthenticationFailed, ProtocolError
+from rpcx.security.identity import own_identity
 from rpcx.security.sides import ALPN, LOOK_SECONDS, ClientSide, ServerSide
 from tests.security.pair import NOW, End, Pair, shaken, trust, user
 
@@ -203,6 +209,50 @@ def test_sessions_cannot_be_resumed(tmp_path):
         assert tls.session is None or not tls.session.has_ticket
         assert end.facts.principal == "owner"
         sessions.append(tls.session)
+
+
+@pytest.mark.parametrize("ca", [False, True])
+def test_who_is_trusted_cannot_vouch_for_others(homes, ca):
+    """A certificate that a trusted key has signed is a stranger's, whatever the trusted one says it may do."""
+    server, client = homes
+    issuer, minted = Ed25519PrivateKey.generate(), Ed25519PrivateKey.generate()
+    root = certificate("ann", issuer, issuer, "ann", ca=ca)
+    with user(server):
+        own_identity()
+    (server / "authorized").mkdir(exist_ok=True)
+    (server / "authorized" / "ann.pem").write_bytes(root.public_bytes(Encoding.PEM))
+    client.mkdir()
+    chain, key = client / "chain.pem", client / "key.pem"
+    leaf = certificate("owner", minted, issuer, "ann", ca=False)
+    chain.write_bytes(leaf.public_bytes(Encoding.PEM) + root.public_bytes(Encoding.PEM))
+    key.write_bytes(minted.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    with user(server):
+        end = End(ServerSide())
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    context.load_cert_chain(chain, key)
+    context.set_alpn_protocols([ALPN])
+    shaken(context, end)
+    assert isinstance(end.within.error, AuthenticationFailed)
+    assert end.within.got == b""
+
+
+def certificate(name, key, signer, issuer, *, ca):
+    def named(text):
+        return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, text)])
+
+    now = datetime.datetime.now(datetime.UTC)
+    return (
+        x509.CertificateBuilder()
+        .subject_name(named(name))
+        .issuer_name(named(issuer))
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - datetime.timedelta(days=1))
+        .not_valid_after(now + datetime.timedelta(days=30))
+        .add_extension(x509.BasicConstraints(ca=ca, path_length=None), critical=True)
+        .sign(signer, None)
+    )
 
 
 def test_a_key_that_is_added_is_trusted_without_a_restart(homes, monkeypatch):
