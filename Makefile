@@ -64,7 +64,7 @@ $(VENV)/.stamp-made:
 	@touch $@
 
 $(VENV)/.stamp-run: $(VENV)/.stamp-made pyproject.toml
-	$(PIP) --editable '.[services]'
+	$(PIP) --editable '.[services,tls]'
 	@touch $@
 
 # One stamp for each dependency group: .stamp-test, .stamp-check, .stamp-bench.
