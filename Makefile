@@ -64,7 +64,7 @@ $(VENV)/.stamp-made:
 	@touch $@
 
 $(VENV)/.stamp-run: $(VENV)/.stamp-made pyproject.toml
-	$(PIP) --editable '.[services,tls]'
+	$(PIP) --editable '.[services]'
 	@touch $@
 
 # One stamp for each dependency group: .stamp-test, .stamp-check, .stamp-bench.

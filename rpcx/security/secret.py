@@ -9,7 +9,6 @@ There are no passwords here: what a person can remember, a machine can guess fro
 """
 
 import hmac
-import re
 import secrets
 import ssl
 from pathlib import Path
@@ -19,24 +18,18 @@ from rpcx.abc import PeerFacts
 from rpcx.errors import AccessDenied, AuthenticationFailed, ConnectionLost, NotSent, ProtocolError, RpcxError
 from rpcx.security.files import create_private, private_directory, read_private
 from rpcx.security.identity import home
+from rpcx.security.records import checked_name
 from rpcx.security.sides import ALPN, check_alpn, log
 from rpcx.security.tls import TlsSession
+from rpcx.security.trust import OWNER
 
 SECRET_BYTES: Final = 32  # 256 bits: as strong as the cipher, and never worth guessing
-NAME: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@+-]{0,63}\Z")  # it becomes a file's name, and a role
 
 
 def secret_file(name: str) -> Path:
-    """Where the secret of that name is.
-
-    Raises:
-        ValueError: it is no name.
-    """
-    if not NAME.match(name) or name == "owner":
-        raise ValueError(
-            f"{name!r} is no name for a secret: 1 to 64 letters, digits, '_', '.', '@', '+' or '-', not beginning "
-            "with '.', and not 'owner'"
-        )
+    """Where the secret of that name is. Raises ValueError: it is no name."""
+    if checked_name(name, "secret") == OWNER:
+        raise ValueError(f"{OWNER!r} is no name for a secret: who knows one is not the host's own user")
     return home() / "secrets" / name
 
 
@@ -45,6 +38,7 @@ def make_secret(name: str) -> Path:
 
     Raises:
         FileExistsError: there is one of that name.
+        AccessDenied: the directory of keys is open to others.
     """
     file = secret_file(name)
     private_directory(file.parent)
@@ -61,16 +55,12 @@ def read_secret(name: str) -> bytes:
     """
     file = secret_file(name)
     try:
-        content = read_private(file, secret=True)
-    except OSError as error:
-        if isinstance(error, AccessDenied):
-            raise
+        secret = bytes.fromhex(read_private(file, secret=True).decode("ascii"))
+    except FileNotFoundError:
         raise AccessDenied(
-            f"the secret {name!r} cannot be read ({file}: {error.strerror}); make it by `rpcx secret {name}` on one "
-            "machine and copy the file to the others"
-        ) from error
-    try:
-        secret = bytes.fromhex(content.decode())
+            f"there is no secret {name!r} here ({file}); make it by `rpcx secret {name}` on one machine and copy the "
+            "file to the others"
+        ) from None
     except ValueError:
         secret = b""
     if len(secret) < SECRET_BYTES:

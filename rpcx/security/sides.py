@@ -14,7 +14,6 @@ TLS 1.3 only, since everything else has modes to avoid. No session tickets: resu
 with it revocation. ALPN must say ``rpcx/1``, so that no other protocol's bytes can be steered here.
 """
 
-import hmac
 import logging
 import ssl
 from typing import Final
@@ -166,13 +165,16 @@ class ClientSide:
         shown = fingerprint_of(certificate)
         principal = self._trust.principal_of(certificate)
         known = self._pin or self._trust.pin_of(self._server)
+        if shown in self._trust.revoked():
+            raise AuthenticationFailed(f"{self._url}: the server's key {shown} was revoked here")
         if known is not None:
-            if not hmac.compare_digest(shown, known):
+            if shown != known:  # both are public
                 raise AuthenticationFailed(self._other_key(shown, known))
-        elif principal is None and not hmac.compare_digest(shown, self.identity.fingerprint):
+        elif principal is None:
             raise AuthenticationFailed(
                 f"{self._url}: this side does not know the server's key {shown}; ask its owner whether that is it "
-                f"(`rpcx keys show` there), then connect to {self._url}?key={shown}"
+                f"(`rpcx keys show` there), then connect to {self._url}?key={shown}, or once and for all: "
+                f"rpcx keys pin {self._server} {shown}"
             )
         _note(facts, shown, principal, self.identity)
 

@@ -2,15 +2,19 @@
 
 import asyncio
 import contextlib
+import re
 import socket
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 import rpcx
 import rpcx.aio
+from rpcx.commands.keys import app as keys_app
 from rpcx.security.identity import own_identity
 from tests.security.pair import trust, user
 
@@ -20,6 +24,9 @@ class Desk:
     def who(self) -> tuple[str | None, str | None, bool]:
         peer = rpcx.context.peer
         return peer.principal, peer.fingerprint, peer.owner
+
+    def roles(self) -> list[str]:
+        return sorted(rpcx.context.peer.roles)
 
     def echo(self, data: bytes) -> bytes:
         return data
@@ -126,6 +133,43 @@ def test_who_is_trusted_no_more_is_cut_off_within_a_second(serving, tmp_path, cl
         assert time.monotonic() - removed < 1.2
         with pytest.raises(rpcx.AuthenticationFailed):
             server.get(Desk).who()
+
+
+def keys(directory, *words: str) -> None:
+    """``rpcx keys …`` by the user of ``directory``."""
+    with user(directory):
+        done = CliRunner().invoke(keys_app, list(words))
+    assert done.exit_code == 0, done.output
+
+
+def test_what_the_error_says_is_what_helps(serving, tmp_path, client_keys):
+    with pytest.raises(rpcx.AuthenticationFailed) as caught:
+        rpcx.connect(serving)
+    file, name = re.search(r"take (\S+) .*rpcx keys trust (\S+) --as NAME", str(caught.value)).groups()
+    assert Path(file).name == name
+    keys(tmp_path / "server", "trust", file, "--as", "ann", "--role", "ops")
+    time.sleep(0.5)
+    with rpcx.connect(serving) as server:
+        assert server.get(Desk).who()[0] == "ann"
+        assert server.get(Desk).roles() == ["ops"]
+        keys(tmp_path / "server", "revoke", "ann")
+        deadline = time.monotonic() + 1.2
+        (link,) = server._pump._links
+        while not link.closed and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert link.closed
+    bare = serving.partition("?")[0]
+    with pytest.raises(rpcx.AuthenticationFailed) as caught:
+        rpcx.connect(bare)
+    keys(client_keys, *re.search(r"rpcx keys (pin \S+ \S+)", str(caught.value))[1].split())
+    with pytest.raises(rpcx.AuthenticationFailed, match="does not trust this side's key"):
+        rpcx.connect(bare)
+
+
+def test_a_revoked_server_is_not_believed_even_if_the_url_names_its_key(serving, client_keys):
+    keys(client_keys, "revoke", serving.partition("=")[2])
+    with pytest.raises(rpcx.AuthenticationFailed, match="was revoked here"):
+        rpcx.connect(serving)
 
 
 def test_a_stranger_is_not_answered(serving):
