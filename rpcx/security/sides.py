@@ -202,7 +202,8 @@ class ClientSide:
             )
         if error.reason in ("TLSV1_ALERT_PROTOCOL_VERSION", "UNSUPPORTED_PROTOCOL"):
             return ProtocolError(f"{self._url} does not speak TLS 1.3, and nothing older is spoken here")
-        return ProtocolError(f"{self._url}: TLS failed: {error.reason}")
+        why = error.reason or error.strerror  # older Pythons do not know all of OpenSSL's reasons
+        return ProtocolError(f"{self._url}: TLS failed: {why}; is it an rpcx host?")
 
     def _remedy(self) -> str:
         mine = self.identity

@@ -3,7 +3,9 @@
 import asyncio
 import contextlib
 import re
+import shutil
 import socket
+import subprocess
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -231,3 +233,19 @@ def test_a_loop_is_never_blocked_by_a_dial(busy_port):
             await dialling
 
     asyncio.run(main())
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="not on Linux with the openssl command")
+def test_a_web_server_is_told_from_an_rpcx_host():
+    """One that refuses what it does not speak; Python's own would go on without a protocol."""
+    identity = own_identity()
+    options = ["-alpn", "h2", "-cert", str(identity.certificate_file), "-key", str(identity.key_file)]
+    words = ["openssl", "s_server", "-accept", "127.0.0.1:0", *options]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
+    with subprocess.Popen(words, **pipes, text=True) as server:
+        try:
+            port = next(line for line in server.stdout if "ACCEPT" in line).strip().rpartition(":")[2]
+            with pytest.raises(rpcx.ProtocolError, match="is it an rpcx host"):
+                rpcx.connect(f"tcp://127.0.0.1:{port}")
+        finally:
+            server.kill()
