@@ -41,7 +41,6 @@ def make_secret(name: str) -> Path:
         AccessDenied: the directory of keys is open to others.
     """
     file = secret_file(name)
-    private_directory(home())
     private_directory(file.parent)
     if not create_private(file, f"{secrets.token_hex(SECRET_BYTES)}\n".encode()):
         raise FileExistsError(f"{file} is there already")

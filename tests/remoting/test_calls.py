@@ -52,6 +52,7 @@ class Calc:
         self.speed_: float | None = 1.0
         self.produced = 0
         self.closed = threading.Event()
+        self.begun = threading.Event()
         self.node = Node("home")
 
     def add(self, a: int, b: int = 1, *, c: int = 0) -> int:
@@ -128,6 +129,9 @@ class Calc:
     def state(self) -> tuple[int, bool]:
         return self.produced, self.closed.wait(5)
 
+    def has_begun(self) -> bool:
+        return self.begun.wait(5)
+
     def until_given_up(self) -> None:
         try:
             while True:
@@ -139,6 +143,7 @@ class Calc:
 
     async def forever(self) -> None:
         try:
+            self.begun.set()
             await asyncio.sleep(60)
         finally:
             self.closed.set()
@@ -364,7 +369,7 @@ def test_a_deadline_ends_the_wait_and_tells_the_method(calc):
 
 def test_cancelling_a_future_cancels_the_coroutine(calc):
     future = rpcx.future(calc.forever)
-    assert calc.add(1) == 2
+    assert calc.has_begun(), "a coroutine that is cancelled before never runs at all"
     assert future.cancel()
     assert calc.state()[1]
 
