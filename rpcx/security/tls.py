@@ -141,6 +141,11 @@ class TlsSession:
         return _none
 
     @property
+    def admitted(self) -> bool:
+        """Whether the peer has proved who it is, also to the session within if that asks for more."""
+        return self._sealing and getattr(self._inner, "admitted", True)
+
+    @property
     def finished(self) -> bool:
         return self._gone or (self._failed is None and self._inner.finished)
 
@@ -186,21 +191,21 @@ class TlsSession:
         return self._advance(now)
 
     def _advance(self, now: float) -> Sequence[Job]:
-        try:
-            with self._lock:
+        refusal: RpcxError | None = None
+        with self._lock:  # until the peer is judged: what a client shows of itself has to wait for that
+            try:
                 self._tls.do_handshake()
-        except ssl.SSLWantReadError:
-            return _none
-        except ssl.SSLError as error:
-            return self._refuse(self._side.explain(error, self.facts, "handshake"), now)
-        try:
-            self._side.admit(self._tls, self.facts)
-        except Exception as error:  # noqa: BLE001  # a strange certificate, an unreadable store: nobody is let in
-            with self._lock:
-                self._outgoing.read()  # a client has not shown its key yet, and does not
-            if not isinstance(error, RpcxError):
-                error = AuthenticationFailed(f"its key cannot be judged: {error}")
-            return self._refuse(error, now)
+                self._side.admit(self._tls, self.facts)
+            except ssl.SSLWantReadError:
+                return _none
+            except ssl.SSLError as error:
+                refusal = self._side.explain(error, self.facts, "handshake")
+            except Exception as error:  # noqa: BLE001  # a strange certificate, an unreadable store: nobody is let in
+                self._outgoing.read()  # and so it is never sent
+                unknown = AuthenticationFailed(f"its key cannot be judged: {error}")
+                refusal = error if isinstance(error, RpcxError) else unknown
+        if refusal is not None:
+            return self._refuse(refusal, now)
         self.certificate = self._tls.getpeercert(binary_form=True) or b""
         self._stage = "open" if self._side.is_server else "proved"
         self._until = 0.0
