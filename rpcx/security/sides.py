@@ -115,7 +115,7 @@ class ServerSide:
         return self._next_look if self._live else None
 
     def tick(self, now: float) -> None:
-        """End the sessions of keys that are trusted no more."""
+        """End the sessions of keys that are trusted no more, or otherwise."""
         self._next_look = now + LOOK_SECONDS
         if not self._changed(self._judged):
             return
@@ -129,12 +129,14 @@ class ServerSide:
         for session in list(self._live):
             if not session.certificate:
                 continue  # still shaking hands
-            principal = self._trust.principal_of(session.certificate)
-            if principal is not None:
-                _note(session.facts, principal.fingerprint, principal, self.identity)
-                continue
-            log.warning("%s: the key of %s is trusted no more: closed", session.facts, session.facts.principal)
-            session.end(AuthenticationFailed(f"the key {session.facts.fingerprint} is trusted no more"))
+            principal, facts = self._trust.principal_of(session.certificate), session.facts
+            if principal is None:
+                log.warning("%s: the key of %s is trusted no more: closed", facts, facts.principal)
+                session.end(AuthenticationFailed(f"the key {facts.fingerprint} is trusted no more"))
+            elif (principal.name, principal.roles) != (facts.principal, facts.roles):
+                # What it may do was decided when it connected; its client connects anew by itself.
+                log.info("%s: %s has another name or other roles now: closed", facts, facts.principal)
+                session.end(ConnectionLost(f"the key {facts.fingerprint} has another name or other roles now"))
         self._judged = generation
 
 
@@ -202,7 +204,8 @@ class ClientSide:
             )
         if error.reason in ("TLSV1_ALERT_PROTOCOL_VERSION", "UNSUPPORTED_PROTOCOL"):
             return ProtocolError(f"{self._url} does not speak TLS 1.3, and nothing older is spoken here")
-        return ProtocolError(f"{self._url}: TLS failed: {error.reason}")
+        why = error.reason or error.strerror  # older Pythons do not know all of OpenSSL's reasons
+        return ProtocolError(f"{self._url}: TLS failed: {why}; is it an rpcx host?")
 
     def _remedy(self) -> str:
         mine = self.identity

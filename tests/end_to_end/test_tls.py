@@ -3,7 +3,9 @@
 import asyncio
 import contextlib
 import re
+import shutil
 import socket
+import subprocess
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -135,11 +137,12 @@ def test_who_is_trusted_no_more_is_cut_off_within_a_second(serving, tmp_path, cl
             server.get(Desk).who()
 
 
-def keys(directory, *words: str) -> None:
-    """``rpcx keys …`` by the user of ``directory``."""
+def keys(directory, *words: str) -> str:
+    """What ``rpcx keys …`` prints to the user of ``directory``."""
     with user(directory):
         done = CliRunner().invoke(keys_app, list(words))
     assert done.exit_code == 0, done.output
+    return done.output
 
 
 def test_what_the_error_says_is_what_helps(serving, tmp_path, client_keys):
@@ -164,6 +167,22 @@ def test_what_the_error_says_is_what_helps(serving, tmp_path, client_keys):
     keys(client_keys, *re.search(r"rpcx keys (pin \S+ \S+)", str(caught.value))[1].split())
     with pytest.raises(rpcx.AuthenticationFailed, match="does not trust this side's key"):
         rpcx.connect(bare)
+
+
+def test_a_client_that_an_authority_signed_for_is_known_by_its_name_there(serving, tmp_path, client_keys):
+    admin = tmp_path / "admin"
+    ann, leaf = tmp_path / "ann.crt", tmp_path / "leaf.crt"
+    ann.write_text(keys(client_keys, "show", "--certificate"))
+    keys(admin, "ca", "init", "acme")
+    leaf.write_text(keys(admin, "ca", "issue", str(ann), "--as", "ann", "--role", "teller"))
+    keys(client_keys, "install", str(leaf))
+    with pytest.raises(rpcx.AuthenticationFailed):
+        rpcx.connect(serving)
+    keys(tmp_path / "server", "ca", "trust", str(admin / "ca" / "acme.pem"))
+    time.sleep(0.5)
+    with rpcx.connect(serving) as server:
+        assert server.get(Desk).who() == ("ann@acme", own_identity().fingerprint, False)
+        assert server.get(Desk).roles() == ["teller"]
 
 
 def test_a_revoked_server_is_not_believed_even_if_the_url_names_its_key(serving, client_keys):
@@ -231,3 +250,19 @@ def test_a_loop_is_never_blocked_by_a_dial(busy_port):
             await dialling
 
     asyncio.run(main())
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="not on Linux with the openssl command")
+def test_a_web_server_is_told_from_an_rpcx_host():
+    """One that refuses what it does not speak; Python's own would go on without a protocol."""
+    identity = own_identity()
+    options = ["-alpn", "h2", "-cert", str(identity.certificate_file), "-key", str(identity.key_file)]
+    words = ["openssl", "s_server", "-accept", "127.0.0.1:0", *options]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
+    with subprocess.Popen(words, **pipes, text=True) as server:
+        try:
+            port = next(line for line in server.stdout if "ACCEPT" in line).strip().rpartition(":")[2]
+            with pytest.raises(rpcx.ProtocolError, match="is it an rpcx host"):
+                rpcx.connect(f"tcp://127.0.0.1:{port}")
+        finally:
+            server.kill()

@@ -34,7 +34,7 @@ def invited(directory, seconds: float = 10.0):
         try:
             yield invitation
         finally:
-            thread.join(seconds)
+            thread.join(seconds + 5)  # it gives up at that very moment itself
     assert not thread.is_alive()
 
 

@@ -9,8 +9,9 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
 
-from rpcx.errors import AuthenticationFailed, ProtocolError
+from rpcx.errors import AuthenticationFailed, ConnectionLost, ProtocolError
 from rpcx.security.identity import own_identity
+from rpcx.security.keyring import set_roles
 from rpcx.security.sides import ALPN, LOOK_SECONDS, ClientSide, ServerSide
 from tests.security.pair import NOW, End, Pair, shaken, trust, user
 
@@ -286,6 +287,24 @@ def test_a_key_that_is_removed_ends_its_live_sessions_and_no_others(homes, monke
     for pair in (theirs, own):
         pair.server.session.lost(ConnectionError("closed"))
     assert serving.due() is None
+
+
+def test_other_roles_end_the_session_so_that_its_client_comes_back_with_them(homes, monkeypatch):
+    monkeypatch.setattr("rpcx.security.trust.LOOK_SECONDS", 0.0)
+    trust(*homes)
+    serving, _ = sides(*homes)
+    calling = sides(*homes, pin=serving.identity.fingerprint)[1]
+    theirs, _ = meeting(serving, calling)
+    own, _ = meeting(serving, sides(homes[0], homes[0])[1])
+    set_roles(homes[0], "ann", frozenset({"ops"}))
+    serving.tick(NOW)
+    assert theirs.server.link.closed
+    assert isinstance(theirs.server.within.error, ConnectionLost)
+    assert not own.server.link.closed
+    again, _ = meeting(serving, calling)
+    assert again.server.facts.roles == {"ops"}
+    serving.tick(NOW + 1)
+    assert not again.server.link.closed
 
 
 def test_a_key_that_was_removed_in_the_middle_of_a_handshake_is_not_let_in(homes, monkeypatch):

@@ -50,12 +50,16 @@ def test_nothing_of_the_session_within_is_said_before_the_peer_is_known(pair):
     pair.server.gets(first)
     answer = pair.server.sends()
     assert pair.client.session.outgoing() == []
+    assert not pair.server.session.admitted
     pair.client.gets(answer)
     assert pair.client.session.ready
     flight = pair.client.session.outgoing()
     assert len(flight) == 1, "the proof and the first word leave in one write"
     pair.server.gets(flight[0])
     assert pair.server.within.got == b"hello"
+    assert pair.server.session.admitted
+    pair.server.within.admitted = False
+    assert not pair.server.session.admitted
 
 
 def test_both_ends_learn_who_the_other_is(pair):
