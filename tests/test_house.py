@@ -53,6 +53,8 @@ TESTED_ELSEWHERE: dict[str, str] = {
     "rpcx/aio.py": "real processes: tests/end_to_end",
     "rpcx/context.py": "whole calls: tests/remoting/test_calls.py",
     "rpcx/messages.py": "plain slots: with the chain that carries them, tests/sinks/test_chain.py",
+    "rpcx/interop/dotnet/messages.py": "plain data: with what reads and writes it, tests/interop/dotnet/test_binary.py",
+    "rpcx/interop/dotnet/records.py": "the format's numbers: tests/interop/dotnet/test_reader.py and test_writer.py",
     "rpcx/errors.py": "the tree and its docstrings: test_house; each error where it is raised",
 }
 
