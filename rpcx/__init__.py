@@ -14,7 +14,8 @@ import typing as _typing
 
 from rpcx import context
 from rpcx.abc import LeaseInfo, PeerFacts
-from rpcx.client import Server, batch, connect, future, get, lease
+from rpcx.batches import batch
+from rpcx.client import Server, connect, future, get, lease
 from rpcx.context import check, options
 from rpcx.errors import (
     AccessDenied,

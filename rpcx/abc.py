@@ -9,9 +9,9 @@ out and sends what the session has ready. It knows nothing of calls or objects, 
 another session. Parameters are positional-only, so that a plug-in may name its own.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
 
 from rpcx.messages import Call, Fault, Reply, Return
 
@@ -31,6 +31,9 @@ class PeerFacts:
     uid: int | None = None
     gid: int | None = None
     principal: str | None = None  # who it proved to be; None: nobody asked
+    roles: frozenset[str] = frozenset()  # what it may be trusted with
+    fingerprint: str | None = None  # of the key that it proved: "sha256:…"
+    owner: bool = False  # it is this very user: the same uid on a pipe, the same key over TLS
     name: str = ""  # what it calls itself: program and pid; never trusted
 
     def __str__(self) -> str:
@@ -57,8 +60,24 @@ class Stream(Protocol):
         ...
 
 
+class Exposed(Protocol):
+    """What a stream has besides, on which others may listen or change bytes."""
+
+    def secure(self, session: "Session", /) -> "Session":
+        """``session`` within one that seals what it says, and lets no byte in before the peer is known."""
+        ...
+
+
+@runtime_checkable
+class Timed(Protocol):
+    """Something with a timer besides the sessions: a lease manager, or a listener that is one."""
+
+    def due(self) -> float | None: ...
+    def tick(self, now: float, /) -> object: ...
+
+
 class Listener(Protocol):
-    """An open door: accepts streams."""
+    """An open door: accepts streams. It may also be `Timed`."""
 
     @property
     def url(self) -> str:
@@ -85,6 +104,10 @@ class Address(Protocol):
     def location(self) -> str: ...
     @property
     def uri(self) -> str: ...
+    @property
+    def params(self) -> Mapping[str, str]:
+        """What stands behind the question mark."""
+        ...
 
 
 class Channel(Protocol):

@@ -12,11 +12,12 @@ from contextlib import asynccontextmanager
 from typing import Any, ParamSpec, Self, TypeVar, overload
 
 from rpcx.abc import Job
-from rpcx.client import CONNECT_SECONDS, Batch, Connector
+from rpcx.batches import Batch
+from rpcx.client import CONNECT_SECONDS, Connector
 from rpcx.drivers.aio import AioPump
 from rpcx.errors import NotSent
 from rpcx.protocol.handshake import Limits
-from rpcx.realm import FORMATTERS
+from rpcx.realm import FORMATTERS, secured
 from rpcx.remoting.leases import HOST
 from rpcx.remoting.proxy import Flavour, Proxy, target_of
 from rpcx.sinks.chain import Sink
@@ -53,14 +54,14 @@ class AsyncServer(Connector):
         stream, endpoint = self._dial()
         arrived = asyncio.Event()
         endpoint.opened.callback = lambda _: arrived.set()
-        await pump.add(stream, endpoint)
+        await pump.add(stream, secured(stream, endpoint))
         try:
             await asyncio.wait_for(arrived.wait(), self._timeout)
         except TimeoutError:
             text = f"{self.address}: no handshake within {self._timeout:g} s; is it an rpcx host?"
             raise NotSent(text) from None
         if endpoint.opened.error is not None:
-            raise endpoint.opened.error
+            raise self._unopened(endpoint.opened.error)
         self._endpoint = endpoint
         endpoint.revive_async = self._reopen
 

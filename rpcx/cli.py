@@ -4,7 +4,6 @@
   too, the remote one included. Exit status: 0 done, 1 failed, 2 wrong usage, 130 interrupted.
 - ``--json`` makes a command's output one JSON document, or one a line where things come one by one. What JSON lacks
   is written as the ``json`` formatter writes it: ``{"$bytes": "AP8="}``.
-- What a host says is a stranger's text: shown to people it has no control characters, since a terminal obeys those.
 
 Plug-ins add commands by entry point ``rpcx.commands``: each a `typer.Typer`; with several commands it is a group.
 """
@@ -13,18 +12,15 @@ import importlib
 import io
 import json
 import logging
-import os
 import signal
 import sys
-import traceback
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 from rich.tree import Tree
@@ -36,26 +32,25 @@ from rpcx.realm import FORMATTERS, GRACE
 from rpcx.remoting.contract import Method, Mode, contract_of
 from rpcx.remoting.proxy import Proxy, dynamic_method
 from rpcx.remoting.references import Reference
-from rpcx.sinks.values import Values
+from rpcx.terminal import (
+    AsJson,
+    Insecure,
+    Timeout,
+    Unusable,
+    Verbose,
+    as_json_text,
+    err,
+    one_line,
+    out,
+    print_line,
+    reader_may_leave,
+    reported,
+    styled,
+)
 
 app = typer.Typer(
     name="rpcx", help="Use and serve remote objects.", no_args_is_help=True, pretty_exceptions_enable=False
 )
-out = Console(soft_wrap=True, markup=False, emoji=False)  # a result may contain [bold] or :smile:
-err = Console(stderr=True, soft_wrap=True, markup=False, emoji=False, highlight=False)
-
-#: Errors name what to write in Python; here it is an option.
-SPELLED: Final = {"insecure=True": "--insecure", "rpcx.options(timeout=...)": "--timeout SECONDS"}
-CONTROLS: Final = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160)) if chr(code) not in "\t\n"}
-
-Insecure = Annotated[bool, typer.Option("--insecure", help="Admit plain TCP, on loopback only.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Show tracebacks.")]
-Timeout = Annotated[float, typer.Option("--timeout", min=0.001, help="Seconds to connect, and for each answer.")]
-
-
-class Unusable(Exception):
-    """What was asked for cannot be done; the message says all there is to say."""
 
 
 def main() -> None:
@@ -72,37 +67,8 @@ def main() -> None:
             else:
                 app.add_typer(added, name=point.name)
         except Exception as error:  # noqa: BLE001  # a plug-in that is broken must not take the others with it
-            err.print(_one_line(f"rpcx: the command {point.name} ({point.value}) is left out: {error!r}"))
+            err.print(one_line(f"rpcx: the command {point.name} ({point.value}) is left out: {error!r}"))
     app()
-
-
-@contextmanager
-def _reported(verbose: bool) -> Iterator[None]:  # the option of every command
-    """One clear line for what goes wrong."""
-    try:
-        yield
-    except (typer.Exit, typer.BadParameter):
-        raise
-    except KeyboardInterrupt:
-        raise typer.Exit(130) from None
-    except Exception as error:  # noqa: BLE001  # whatever it is, it is told in one line
-        if verbose:
-            err.print(visible("".join(traceback.format_exception(error))))
-        kind = "" if isinstance(error, Unusable) else f"{type(error).__name__}: "
-        text = str(error)
-        for python, option in SPELLED.items():
-            text = text.replace(python, option)
-        err.print(_one_line(f"rpcx: {kind}{text}"))
-        raise typer.Exit(1) from None
-
-
-def visible(text: str) -> str:
-    r"""``text`` without what a terminal would obey: an escape becomes ``\x1b``. Tabs and line ends stay."""
-    return text.translate(CONTROLS)
-
-
-def _one_line(text: str) -> str:
-    return visible(" ".join(text.split()))
 
 
 def _version(wanted: bool) -> None:  # typer's callback
@@ -136,12 +102,12 @@ def serve(
     """
     logging.basicConfig(level=logging.INFO if verbose else logging.WARNING, format="%(levelname)s %(name)s %(message)s")
     offered = formatter or FORMATTERS
-    with _reported(verbose), _interruptible(), closing(rpcx.Host(grace=grace, formatters=offered)) as host:
+    with reported(verbose), _interruptible(), closing(rpcx.Host(grace=grace, formatters=offered)) as host:
         _register(host, target, names or [])
         urls = [host.listen(url, insecure=insecure) for url in listen]
         host.start()
         for url in urls:
-            _line(json.dumps({"url": url}) if as_json else f"listening on {url}")
+            print_line(json.dumps({"url": url}) if as_json else f"listening on {url}")
         host.wait()
 
 
@@ -237,7 +203,7 @@ def call(
     Arguments are JSON where they are JSON, else plain words: 5, true, ann, '[1, 2]'. JSON's quotes make anything
     a text: '"5"', '"a=b"'. Ctrl-C ends a stream.
     """
-    with _reported(verbose):
+    with reported(verbose):
         uri = parse(url).uri
         if not uri:
             raise typer.BadParameter(f"{url}: which object? add its name, as in {url}/NAME")
@@ -290,39 +256,15 @@ def _print_items(items: Any, *, as_json: bool) -> None:  # a remote stream
 
 def _print(value: object, *, as_json: bool) -> None:
     if as_json:
-        _line(_json(value))
+        print_line(as_json_text(value))
     elif isinstance(value, Proxy):
         reference: Reference = value._rpcx_ref
-        _line(f"{reference.names[0] if reference.names else 'function'}, id {reference.uri}")
+        print_line(f"{reference.names[0] if reference.names else 'function'}, id {reference.uri}")
     elif isinstance(value, str):
-        _line(value)
+        print_line(value)
     elif value is not None:
-        with _reader_may_leave():
+        with reader_may_leave():
             out.print(value)
-
-
-def _line(text: str) -> None:
-    """Written at once, since somebody may wait for it; to a program as it is, to a terminal without controls."""
-    with _reader_may_leave():
-        print(visible(text) if sys.stdout.isatty() else text, flush=True)
-
-
-@contextmanager
-def _reader_may_leave() -> Iterator[None]:
-    """``rpcx call … | head -1`` is no error to tell about."""
-    try:
-        yield
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains at exit
-        raise typer.Exit(1) from None
-
-
-def _json(value: object, indent: int | None = None) -> str:
-    def fields(instance: object) -> list[object] | None:  # of what is shown in place of a remote object
-        ref: Reference | None = instance._rpcx_ref if isinstance(instance, Proxy) else None
-        return [ref.uri, list(ref.names)] if ref is not None else None
-
-    return json.dumps(Values(fields, list).plain(value), ensure_ascii=False, indent=indent)
 
 
 @app.command()
@@ -334,42 +276,37 @@ def inspect(
     verbose: Verbose = False,
 ) -> None:
     """Show what a host offers: objects, classes, methods with signatures and docs, live leases."""
-    with _reported(verbose):
+    with reported(verbose):
         with rpcx.connect(url, insecure=insecure, timeout=timeout) as server, rpcx.options(timeout=timeout):
             described = server.describe()
             where = str(server.peer)
         if as_json:
-            _line(_json(described, indent=2))
+            print_line(as_json_text(described, indent=2))
             return
-        with _reader_may_leave():
+        with reader_may_leave():
             for part in _parts(described, where):
                 out.print(part, highlight=False)
 
 
 def _parts(described: dict[str, Any], where: str) -> Iterator[Text | Tree | Table]:
-    yield _text((described["host"]["name"], "bold"), f", {where}")
+    yield styled((described["host"]["name"], "bold"), f", {where}")
     for entry in described["objects"]:
-        yield _tree(_text((entry["uri"], "bold green"), f" {entry.get('name', '')} ", (entry["mode"], "dim")), entry)
+        yield _tree(styled((entry["uri"], "bold green"), f" {entry.get('name', '')} ", (entry["mode"], "dim")), entry)
     for entry in described["classes"]:
-        yield _tree(_text((entry["name"], "bold cyan"), (" clients make instances", "dim")), entry)
+        yield _tree(styled((entry["name"], "bold cyan"), (" clients make instances", "dim")), entry)
     if described["lease_count"]:
         yield _leases(described)
-
-
-def _text(*parts: str | tuple[str, str]) -> Text:
-    """Of texts and (text, style), all of them a stranger's."""
-    return Text.assemble(*(visible(p) if isinstance(p, str) else (visible(p[0]), p[1]) for p in parts))
 
 
 def _tree(label: Text, entry: dict[str, Any]) -> Tree:
     tree = Tree(label)
     if entry.get("doc"):
-        tree.add(_text((entry["doc"].partition("\n")[0], "italic")))
+        tree.add(styled((entry["doc"].partition("\n")[0], "italic")))
     methods = {method["name"]: method for method in entry.get("methods", ())}
     for name, method in methods.items():
         if method["kind"] != "set" or name.removesuffix(".set") not in methods:  # else it is told with the getter
             signature = _signature(method, settable=f"{name}.set" in methods)
-            tree.add(_text(signature, (("  " + method["doc"].partition("\n")[0]).rstrip(), "dim")))
+            tree.add(styled(signature, (("  " + method["doc"].partition("\n")[0]).rstrip(), "dim")))
     return tree
 
 
@@ -392,7 +329,7 @@ def _leases(described: dict[str, Any]) -> Table:
     table = Table("object", "state", "seconds left", "sponsors", "calls now", title=f"{described['lease_count']} live")
     for lease in described["leases"]:
         left = f"{lease['remaining']:.1f}" if lease["state"] != "NULL" else "while held"
-        table.add_row(*map(_text, (lease["uri"], lease["state"], left, str(lease["sponsors"]), str(lease["pins"]))))
+        table.add_row(*map(styled, (lease["uri"], lease["state"], left, str(lease["sponsors"]), str(lease["pins"]))))
     return table
 
 

@@ -7,9 +7,8 @@ with rpcx.connect("pipe://bank") as server:
 
 import threading
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from contextlib import contextmanager
 from typing import Any, Final, ParamSpec, Self, TypeVar
 
 from rpcx.abc import Job, PeerFacts
@@ -17,15 +16,13 @@ from rpcx.channels.urls import Url, parse
 from rpcx.drivers.threads import Pump
 from rpcx.drivers.waiting import SPIN_SECONDS
 from rpcx.drivers.workers import LOOP
-from rpcx.errors import InvalidArguments, NotSent, ProtocolError
+from rpcx.errors import ConnectionLost, InvalidArguments, NotSent
 from rpcx.plugins import channel as find_channel
 from rpcx.protocol.handshake import Limits
-from rpcx.realm import FORMATTERS, GRACE, Realm
+from rpcx.realm import FORMATTERS, GRACE, Realm, secured
 from rpcx.remoting.contract import Contract, Method, Mode, contract_of
 from rpcx.remoting.endpoint import Endpoint
 from rpcx.remoting.leases import HOST, AsyncLeaseHandle, LeaseHandle, handle_of
-from rpcx.remoting.outgoing import BatchCall
-from rpcx.remoting.pending import LightFuture
 from rpcx.remoting.proxy import Flavour, Proxy, make_proxy, target_of
 from rpcx.remoting.references import Reference
 from rpcx.sinks.chain import Sink
@@ -77,6 +74,13 @@ class Connector:
         channel = find_channel(self.address.scheme)()
         stream = channel.connect(self.address, self._timeout, insecure=self._insecure)
         return stream, self._realm.session(channel, self.address, stream.facts, self._session)
+
+    def _unopened(self, error: Exception) -> Exception:
+        """Why there is no connection, with what is known only here."""
+        if self._insecure and type(error) is ConnectionLost:
+            hint = "a host that expects TLS does so: if this is one, leave out insecure=True"
+            return NotSent(f"{self.address}: {error}; {hint}", peer=error.peer)
+        return error
 
     def _proxy(self, cls: Any, uri: str | None) -> Any:  # a class; its proxy
         contract = _contract(cls, "get")
@@ -133,10 +137,10 @@ class Server(Connector):
         if pump is None:
             raise NotSent(f"{self.address}: this connection was closed; connect again")
         stream, endpoint = self._dial()
-        link = pump.add(stream, endpoint)
+        link = pump.add(stream, secured(stream, endpoint))
         link.wait(endpoint.opened, self._timeout)
         if endpoint.opened.error is not None:
-            raise endpoint.opened.error
+            raise self._unopened(endpoint.opened.error)
         if not endpoint.opened.arrived:
             raise NotSent(f"{self.address}: no handshake within {self._timeout:g} s; is it an rpcx host?")
         self._endpoint = endpoint
@@ -237,7 +241,7 @@ def connect(
 
     Args:
         url: what `Host.listen` returned; an object's name may follow: ``pipe://bank/account``.
-        insecure: admit plain TCP, on loopback only.
+        insecure: plain TCP instead of TLS, on loopback only.
         timeout: seconds to reach the host and shake hands.
         formatters: by preference; the first that the host has too is used.
         sinks: the chain calls pass through, the same as the host's.
@@ -247,6 +251,7 @@ def connect(
     Raises:
         NotSent: nobody answers there.
         ProtocolError: what answers is no rpcx host, or the two ends do not agree (formatter, sinks, version).
+        AuthenticationFailed: the host does not know this side's key, or this side not the host's.
         AccessDenied: the channel's rules forbid it.
         ValueError: the URL is none.
     """
@@ -259,7 +264,7 @@ def get(url: str, cls: Callable[..., T], *, insecure: bool = False) -> T:
     Args:
         url: with the object's name: ``pipe://bank/account``.
         cls: the remote class, or the abstract contract it implements.
-        insecure: admit plain TCP, on loopback only.
+        insecure: plain TCP instead of TLS, on loopback only.
     """
     server = connect(url, insecure=insecure)
     try:
@@ -307,87 +312,6 @@ def future(fn: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> "Future[R]"
     reference, method = target_of(fn)
     made: Future[R] = reference.endpoint.future(reference, method, args, kwargs)
     return made
-
-
-class Batch:
-    """Records calls; see `batch`."""
-
-    def __init__(self, reference: Reference, contract: Contract | None) -> None:
-        self.reference = reference
-        self.calls: list[BatchCall] = []
-        self.futures: list[LightFuture] = []
-        self._contract = contract
-
-    def __getattr__(self, name: str) -> Callable[..., "Future[Any]"]:
-        method = self._contract.methods.get(name) if self._contract is not None else None
-        if method is None or method.streams:
-            kind = self._contract.name if self._contract is not None else "object"
-            raise AttributeError(f"{kind} has no remote method {name!r} that can be part of a batch")
-
-        def record(*args: object, **kwargs: object) -> Future[Any]:
-            future = LightFuture()
-            self.calls.append((method, args, kwargs))
-            self.futures.append(future)
-            return future
-
-        self.__dict__[name] = record  # found at once from now on
-        return record
-
-    def send(self) -> None:
-        """Send what was recorded in one frame, and wait for the answers."""
-        endpoint: Any = self.reference.endpoint  # an Endpoint, which also sends batches
-        if endpoint.calls_pass_sinks:
-            self._send_apart(endpoint)
-            return
-        try:
-            pending = endpoint.batch(self.reference, self.calls)
-            answers = endpoint.wait_batch(pending, self.reference, self.calls[0][0])
-        except BaseException as error:
-            self.fail(error)
-            raise
-        self.settle(endpoint, *answers)
-
-    def _send_apart(self, endpoint: Any) -> None:  # an Endpoint
-        """Message sinks see calls one by one, so they leave as such; together all the same."""
-        sent = [endpoint.future(self.reference, *call) for call in self.calls]
-        for future, answer in zip(self.futures, sent, strict=True):
-            error = answer.exception()
-            future.settle(answer.result() if error is None else None, error)
-
-    def fail(self, error: BaseException) -> None:
-        """None of its calls was answered."""
-        for future in self.futures:
-            future.settle(None, error)
-
-    def settle(self, endpoint: Any, values: list[Any], faults: list[Any]) -> None:  # an Endpoint
-        """Hand the answers to the futures."""
-        if len(values) != len(self.futures):
-            raise ProtocolError(f"a batch of {len(self.futures)} calls was answered {len(values)} times")
-        failed = dict(faults)
-        for index, ((method, _, _), future, value) in enumerate(zip(self.calls, self.futures, values, strict=True)):
-            try:
-                if index in failed:
-                    raise endpoint.fault_of(failed[index])
-                checked = method.result(value)
-            except Exception as error:  # noqa: BLE001  # it is the future's outcome
-                future.settle(None, error)
-            else:
-                future.settle(checked, None)
-
-
-@contextmanager
-def batch(proxy: Any) -> Iterator[Any]:  # a proxy; a recorder with its methods
-    """Record calls on ``proxy`` and send them in one frame at the end of the block.
-
-    Each recorded call returns a future, done when the block has ended. The calls run one after the other; one
-    that raises stops no other.
-    """
-    if not isinstance(proxy, Proxy):
-        raise TypeError(f"rpcx.batch({proxy!r}): a remote object's proxy is needed")
-    recorder = Batch(proxy._rpcx_ref, proxy._rpcx_contract)  # of our proxies
-    yield recorder
-    if recorder.calls:
-        recorder.send()
 
 
 def _contract(cls: Any, what: str) -> Contract:  # whatever was given as a class

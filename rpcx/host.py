@@ -20,7 +20,7 @@ from rpcx.drivers.threads import Pump
 from rpcx.drivers.waiting import SPIN_SECONDS
 from rpcx.plugins import channel as find_channel
 from rpcx.protocol.handshake import Limits
-from rpcx.realm import FORMATTERS, GRACE, Realm
+from rpcx.realm import FORMATTERS, GRACE, Realm, secured
 from rpcx.sinks.chain import Sink
 
 if TYPE_CHECKING:  # at run time only when a host enters a loop: importing asyncio takes 46 ms
@@ -95,8 +95,9 @@ class Host:
         """Open a channel; returns its URL, with the port that was really bound.
 
         Args:
-            url: ``tcp://127.0.0.1:0``, ``pipe://name``, ``inproc://name``.
-            insecure: admit plain TCP, on loopback only.
+            url: ``tcp://127.0.0.1:0``, ``pipe://name``, ``inproc://name``. TCP is mutual TLS with pinned keys; the
+                URL that is returned has the key of this host.
+            insecure: plain TCP instead, on loopback only.
 
         Raises:
             OSError: the place is taken.
@@ -235,7 +236,7 @@ class Host:
     # --- within --------------------------------------------------------------------------------------------
 
     def _accept(self, listener: Listener, stream: Stream) -> Session:
-        return self._listeners[listener](stream.facts)
+        return secured(stream, self._listeners[listener](stream.facts))
 
     def _run(self, job: Job) -> None:
         """Run a disposal where it holds nobody up."""

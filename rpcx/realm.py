@@ -13,7 +13,7 @@ import weakref
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
-from rpcx.abc import Address, Job, PeerFacts
+from rpcx.abc import Address, Job, PeerFacts, Session, Stream
 from rpcx.context import options
 from rpcx.lifetime.manager import AskSponsor, LeaseManager
 from rpcx.plugins import formatter as find_formatter
@@ -90,6 +90,12 @@ def disposal(instance: object) -> Disposal | None:
     if _sync_end(instance) is not None or hasattr(instance, "aclose"):
         return Disposal(instance)
     return None
+
+
+def secured(stream: Stream, session: Session) -> Session:
+    """``session``, within what protects it on this stream if the stream is `Exposed`."""
+    secure: Callable[[Session], Session] | None = getattr(stream, "secure", None)
+    return secure(session) if secure is not None else session
 
 
 class Realm:

@@ -2,6 +2,7 @@
 
 - No test leaves a thread, an open file or a child process behind (`nothing_left_behind`).
 - Named pipes of tests live in a directory of their own (`RPCX_RUNTIME_DIR`).
+- So do keys (`RPCX_HOME`): no test makes or reads those of whoever runs it.
 - With ``CI=true`` nothing may be skipped but for the platform: a test that did not run proves nothing.
 """
 
@@ -132,6 +133,15 @@ def runtime_directory() -> Iterator[Path]:
     else:
         os.environ["RPCX_RUNTIME_DIR"] = before
     shutil.rmtree(path, ignore_errors=True)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def keys_directory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A private directory for keys; child processes get it too, so they are the same user."""
+    path = tmp_path_factory.mktemp("keys")
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("RPCX_HOME", str(path))
+        yield path
 
 
 @pytest.fixture

@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner, Result
 
 import rpcx
-from rpcx.cli import _argument, _arguments, app, visible
+from rpcx.cli import _argument, _arguments, app
+from rpcx.terminal import visible
 
 COMMAND = (sys.executable, "-m", "rpcx.cli")
 
@@ -150,12 +151,22 @@ def test_a_host_prints_where_it_listens_and_ends_in_good_order_by_signal(folder,
     with serving(folder, "shop", *listen) as (server, (pipe, tcp)):
         assert not tcp.endswith(":0")
         assert said("call", f"{tcp}/shop", "price", "apple", "--insecure") == "2.5"
-        assert "needs --insecure" in refused("call", f"{tcp}/shop", "price", "apple")
+        assert "listens with --insecure" in refused("call", f"{tcp}/shop", "price", "apple")
         with rpcx.connect(pipe), pytest.raises(rpcx.ProtocolError):  # json was said, and nothing else
             rpcx.connect(pipe, formatters=["msgpack"])
         server.send_signal(number)
         assert (server.wait(10), server.stdout.read(), server.stderr.read()) == (0, "", "")
     assert "no host listens there" in refused("inspect", pipe)
+
+
+def test_over_tcp_the_url_that_a_host_prints_is_all_there_is_to_say(folder):
+    with serving(folder, "shop", "--listen", "tcp://127.0.0.1:0") as (_, (url,)):
+        assert "?key=sha256:" in url
+        assert said("call", f"{url}/shop", "price", "apple") == "2.5"
+        assert "shop" in said("inspect", url)
+        plain = url.partition("?")[0]
+        assert said("call", f"{plain}/shop", "price", "apple") == "2.5"
+        assert "expects TLS" in refused("call", f"{plain}/shop", "price", "apple", "--insecure")
 
 
 def test_only_the_classes_that_are_named_are_served(folder):
@@ -183,7 +194,7 @@ def test_a_module_may_register_and_publish_by_itself(folder):
         (["shop", "--formatter", "yaml"], "no formatter 'yaml' is installed"),
         (["shop", "--listen", "pipe:/x"], "is no URL"),
         (["shop", "--listen", "bogus://x"], "no channel 'bogus' is installed"),
-        (["shop", "--listen", "tcp://127.0.0.1:0"], "needs --insecure"),
+        (["shop", "--listen", "tcp://0.0.0.0:0", "--insecure"], "leave out --insecure"),
     ],
 )
 def test_serve_says_in_one_line_what_is_wrong(folder, monkeypatch, arguments, words):

@@ -56,13 +56,20 @@ class SocketStream:
 class SocketListener:
     """Listening sockets, one for each address family, as an `rpcx.abc.Listener`."""
 
-    def __init__(self, sockets: Sequence[socket.socket], url: str, admit: Admit) -> None:
+    def __init__(
+        self,
+        sockets: Sequence[socket.socket],
+        url: str,
+        admit: Admit,
+        make: Callable[[socket.socket, PeerFacts], SocketStream] = SocketStream,
+    ) -> None:
         for sock in sockets:
             sock.setblocking(False)
         self.url = url
         self.refused = 0  # peers that were not admitted
         self._sockets = list(sockets)
         self._admit = admit
+        self._make = make
         self._reserve: int | None = _spare_file()  # given up for a moment when files run out
 
     def filenos(self) -> Sequence[int]:
@@ -75,7 +82,7 @@ class SocketListener:
             while (accepted := self._accept_one(listening)) is not None:
                 sock, address = accepted
                 try:
-                    return SocketStream(sock, self._admit(sock, address))
+                    return self._make(sock, self._admit(sock, address))
                 except (AccessDenied, OSError) as error:
                     self.refused += 1
                     log.warning("%s: refused a connection: %s", self.url, error)

@@ -1,4 +1,4 @@
-"""TCP, plain and on loopback only.
+"""TCP: mutual TLS 1.3 with pinned keys (`rpcx.security.sides`), or plain on loopback.
 
 Nothing protects plain TCP: whoever can reach the port could call, and whoever is on the way could read. So it is
 admitted on loopback, and there only where ``insecure=True`` says that every user of this machine is trusted.
@@ -9,18 +9,46 @@ import errno
 import ipaddress
 import socket
 import time
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
 
-from rpcx.abc import Address, PeerFacts
+from rpcx.abc import Address, PeerFacts, Session
 from rpcx.channels.sockets import BACKLOG, SocketListener, SocketStream
 from rpcx.channels.urls import host_port
 from rpcx.errors import AccessDenied, NotSent
 
+if TYPE_CHECKING:  # at run time only where TLS is spoken: ssl takes 10 ms to import
+    from rpcx.security.sides import ServerSide
+    from rpcx.security.tls import Side
+
 Resolved = tuple[socket.AddressFamily, Any]  # family and socket address
 
 
+class TlsStream(SocketStream):
+    """A connected socket on which TLS is to be spoken."""
+
+    def __init__(self, sock: socket.socket, facts: PeerFacts, side: "Side") -> None:
+        super().__init__(sock, facts)
+        self._side = side
+
+    def secure(self, session: Session) -> Session:
+        """``session`` within TLS."""
+        from rpcx.security.tls import TlsSession
+
+        return TlsSession(session, self._side, self.facts)
+
+
+class TlsListener(SocketListener):
+    """Listening sockets whose clients prove a key; ends the sessions of those trusted no more (`rpcx.abc.Timed`)."""
+
+    def __init__(self, sockets: Sequence[socket.socket], url: str, side: "ServerSide") -> None:
+        url = f"{url}?key={side.identity.fingerprint}"
+        super().__init__(sockets, url, _admit, lambda sock, facts: TlsStream(sock, facts, side))
+        self.due, self.tick = side.due, side.tick
+
+
 class TcpChannel:
-    """``tcp://host:port``."""
+    """``tcp://host:port``, of a host that is to have a certain key ``tcp://host:port?key=sha256:…``."""
 
     name = "tcp"
 
@@ -28,41 +56,65 @@ class TcpChannel:
         """Try each address of the host in turn, within ``timeout`` seconds."""
         url = f"{self.name}://{address.location}"
         resolved = _resolve(address.location)
-        _check(resolved, url, insecure=insecure)
-        deadline = time.monotonic() + timeout
-        failures = []
-        for family, where in resolved:
-            sock = socket.socket(family, socket.SOCK_STREAM)
-            try:
-                sock.settimeout(max(deadline - time.monotonic(), 0.001))
-                sock.connect(where)
-            except OSError as error:
-                sock.close()
-                failures.append(f"{where[0]} port {where[1]}: {error.strerror or error}")
-                continue
-            _tune(sock)
-            return SocketStream(sock, PeerFacts("tcp", _text(where)))
-        raise NotSent(f"{url} cannot be reached ({'; '.join(failures)}). Is the host running, and on this port?")
+        pin = address.params.get("key")
+        if not insecure:
+            from rpcx.security.sides import ClientSide
+
+            side = ClientSide(address.location, pin)
+            return _connected(resolved, url, timeout, lambda sock, facts: TlsStream(sock, facts, side))
+        if pin is not None:
+            raise AccessDenied(f"{url}?key={pin}: a key is proved by TLS only: leave out insecure=True, or the key")
+        _check(resolved, url)
+        return _connected(resolved, url, timeout, SocketStream)
 
     def listen(self, address: Address, *, insecure: bool = False) -> SocketListener:
         """Bind all of the host's addresses to one port."""
         url = f"{self.name}://{address.location}"
         resolved = _resolve(address.location)
-        _check(resolved, url, insecure=insecure)
-        sockets: list[socket.socket] = []
-        host, port = host_port(address.location)
+        if insecure:
+            _check(resolved, url)
+            return SocketListener(*_listening(resolved, address.location, url), _admit)
+        from rpcx.security.sides import ServerSide
+
+        side = ServerSide()  # before the port is taken: it may find that there is no usable key
+        return TlsListener(*_listening(resolved, address.location, url), side)
+
+
+def _connected(
+    resolved: list[Resolved], url: str, timeout: float, make: Callable[[socket.socket, PeerFacts], SocketStream]
+) -> SocketStream:
+    deadline = time.monotonic() + timeout
+    failures = []
+    for family, where in resolved:
+        sock = socket.socket(family, socket.SOCK_STREAM)
         try:
-            for family, where in resolved:
-                sock = _bound(family, (where[0], port, *where[2:]), required=not sockets)
-                if sock is not None:
-                    sockets.append(sock)
-                    port = sock.getsockname()[1]  # the next family gets the same
+            sock.settimeout(max(deadline - time.monotonic(), 0.001))
+            sock.connect(where)
         except OSError as error:
-            for sock in sockets:
-                sock.close()
-            raise _taken(error, url, port) from error
-        shown = f"[{host}]" if ":" in host else host
-        return SocketListener(sockets, f"{self.name}://{shown}:{port}", _admit)
+            sock.close()
+            failures.append(f"{where[0]} port {where[1]}: {error.strerror or error}")
+            continue
+        _tune(sock)
+        return make(sock, PeerFacts("tcp", _text(where)))
+    raise NotSent(f"{url} cannot be reached ({'; '.join(failures)}). Is the host running, and on this port?")
+
+
+def _listening(resolved: list[Resolved], location: str, url: str) -> tuple[list[socket.socket], str]:
+    """Sockets for all of the addresses, and the URL with the port that was bound."""
+    sockets: list[socket.socket] = []
+    host, port = host_port(location)
+    try:
+        for family, where in resolved:
+            sock = _bound(family, (where[0], port, *where[2:]), required=not sockets)
+            if sock is not None:
+                sockets.append(sock)
+                port = sock.getsockname()[1]  # the next family gets the same
+    except OSError as error:
+        for sock in sockets:
+            sock.close()
+        raise _taken(error, url, port) from error
+    shown = f"[{host}]" if ":" in host else host
+    return sockets, f"tcp://{shown}:{port}"
 
 
 def _admit(sock: socket.socket, where: Any) -> PeerFacts:  # a socket address
@@ -110,17 +162,13 @@ def _resolve(location: str) -> list[Resolved]:
     return list(dict.fromkeys(known))
 
 
-def _check(resolved: list[Resolved], url: str, *, insecure: bool) -> None:
-    if not insecure:
-        raise AccessDenied(
-            f"{url}: plain TCP neither encrypts nor knows who calls, so it needs insecure=True, and is for loopback "
-            "only; on one machine prefer pipe://name"
-        )
+def _check(resolved: list[Resolved], url: str) -> None:
+    """Plain TCP is for loopback."""
     for _, where in resolved:
         if not ipaddress.ip_address(where[0].partition("%")[0]).is_loopback:
             raise AccessDenied(
                 f"{url}: {where[0]} is no loopback address, and plain TCP is admitted nowhere else, since anybody on "
-                "the way could read and change calls; use 127.0.0.1, localhost or pipe://name"
+                "the way could read and change calls; leave out insecure=True and TLS protects them"
             )
 
 

@@ -2,8 +2,10 @@
 
     tcp://127.0.0.1:4000/bank     tcp://[::1]:4000     tcp://localhost:0
     pipe://bank/account           inproc://test
+    tcp://server:4000/bank?key=sha256:…
 
-``location`` says where the host is, in the channel's own terms; ``uri`` which object there.
+``location`` says where the host is, in the channel's own terms; ``uri`` which object there. The object may also
+stand last, ``tcp://server:4000?key=sha256:…/bank``, so that it can be put behind what a host said.
 """
 
 import re
@@ -12,6 +14,7 @@ from typing import Final
 from urllib.parse import parse_qsl, quote, unquote, urlencode
 
 FORM: Final = re.compile(r"([a-z][a-z0-9+.-]*)://([^/?#]*)(?:/([^?#]*))?(?:\?([^#]*))?\Z")
+KEY: Final = re.compile(r"sha256:[A-Za-z0-9_-]{43}\Z")  # the fingerprint of a server's key
 NAME: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@+-]{0,63}\Z")  # of a pipe: no separator, no leading dot
 EXAMPLES: Final = "tcp://127.0.0.1:4000/bank, pipe://bank/account or inproc://name"
 
@@ -27,7 +30,8 @@ class Url:
 
     def __str__(self) -> str:
         uri = f"/{quote(self.uri, safe='/')}" if self.uri else ""
-        return f"{self.scheme}://{self.location}{uri}" + (f"?{urlencode(self.params)}" if self.params else "")
+        query = f"?{urlencode(self.params, safe=':')}" if self.params else ""
+        return f"{self.scheme}://{self.location}{uri}{query}"
 
 
 def parse(text: str) -> Url:
@@ -50,7 +54,19 @@ def parse(text: str) -> Url:
         check_name(location, text)
     else:
         host_port(location, text)
-    return Url(scheme, location, unquote(uri or ""), dict(parse_qsl(query or "", keep_blank_values=True)))
+    query, _, behind = (query or "").partition("/")
+    if uri and behind:
+        raise ValueError(f"{text!r} names two objects, {uri!r} and {behind!r}")
+    params = dict(parse_qsl(query, keep_blank_values=True))
+    if "key" in params:
+        check_key(params["key"], text)
+    return Url(scheme, location, unquote(uri or behind), params)
+
+
+def check_key(key: str, text: str) -> None:
+    """A fingerprint that is cut short would pin nothing."""
+    if not KEY.match(key):
+        raise ValueError(f"{text!r}: {key!r} is no key's fingerprint; it is sha256: and 43 letters, digits, - or _")
 
 
 def check_name(name: str, text: str) -> None:

@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
-from rpcx.abc import Buffer, Job, Listener, PeerFacts, Session, Stream, Waitable
+from rpcx.abc import Buffer, Job, Listener, PeerFacts, Session, Stream, Timed, Waitable
 from rpcx.errors import ConnectionLost
 
 log = logging.getLogger("rpcx")
@@ -202,7 +202,7 @@ class AioPump:
         self._accept = accept
         self._links: set[AioLink] = set()
         self._listeners: set[Listener] = set()
-        self._timed: list[Any] = []  # of rpcx.drivers.threads.Timed
+        self._timed: list[Timed] = []
         self._timer: asyncio.TimerHandle | None = None
         self._welcomes: set[asyncio.Task[Any]] = set()
 
@@ -212,6 +212,7 @@ class AioPump:
         self._links.add(link)
         if accepted:
             await self._loop.connect_accepted_socket(lambda: link, stream.socket)
+            self._arm()  # its listener may have a timer while somebody is connected
         else:
             await self._loop.create_connection(lambda: link, sock=stream.socket)
         return link
@@ -221,14 +222,18 @@ class AioPump:
         self._listeners.add(listener)
         for fileno in listener.filenos():
             self._loop.add_reader(fileno, self._welcome, listener)
+        if isinstance(listener, Timed):
+            self._timed.append(listener)
 
     def unlisten(self, listener: Listener) -> None:
         """Accept no more."""
         self._listeners.discard(listener)
         for fileno in listener.filenos():
             self._loop.remove_reader(fileno)
+        if isinstance(listener, Timed):
+            self._timed.remove(listener)
 
-    def time(self, timed: Any) -> None:
+    def time(self, timed: Timed) -> None:
         """Keep ``timed``'s timer too."""
         self._timed.append(timed)
         self._arm()

@@ -56,7 +56,7 @@ class ThreadLink:
 
     def flush(self) -> None:
         pump = self._pump
-        if pump.batching == get_ident():
+        if pump.batching and pump.batching == get_ident():
             if not pump.dirty or pump.dirty[-1] is not self:
                 pump.dirty.append(self)
         else:

@@ -7,17 +7,16 @@ A `Pump` serves the connections of one host, or the one connection of a client. 
   It runs no foreign call meanwhile, since it would be late for its own reply: those go to workers.
 - Otherwise a helper thread of the pump leads. It runs short sync methods itself: no queue, no switch. All that
   one read brought is run, then all replies leave in one send.
-- A second helper **stands by**. It looks once a millisecond whether the leader is still in the same call; then
-  it takes over, and the slow call ends on its own thread and answers itself (the idea is Go's sysmon, which
-  hands the processor of a blocked thread to another). The method is remembered as slow: a worker next time.
+- A second helper **stands by**. It looks every millisecond, or four while all calls are short, whether the leader
+  is still in the same call; then it takes over, and the slow call ends on its own thread and answers itself (the
+  idea is Go's sysmon, which hands the processor of a blocked thread to another). The method is remembered as
+  slow: a worker next time.
 - A caller takes the lead from a helper that sleeps in the kernel; the helper notices when it wakes.
 
 The stand-by sleeps for good when nothing has happened for a while (`_deep`), so an idle pump costs nothing;
 whoever gives it something to watch wakes it. ``_leader`` changes only under ``_mutex``.
 """
 
-import heapq
-import itertools
 import logging
 import os
 import select
@@ -27,10 +26,11 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
-from rpcx.abc import Job, Listener, Session, Stream, Waitable
+from rpcx.abc import Job, Listener, Session, Stream, Timed, Waitable
 from rpcx.drivers.links import NEVER, ThreadLink
+from rpcx.drivers.timers import Timers
 from rpcx.drivers.waiting import SPIN_SECONDS, Spinner, give_way
 from rpcx.drivers.workers import LOOP, Workers
 from rpcx.errors import ConnectionLost
@@ -38,6 +38,7 @@ from rpcx.errors import ConnectionLost
 log = logging.getLogger("rpcx")
 
 TICK: Final = 0.001  # seconds between two looks of the stand-by; a call this long has overrun
+CALM_TICK: Final = 0.004  # at most, while all calls are short: a look costs the leader 50 µs of the interpreter
 QUIET_TICKS: Final = 20  # looks without anything new, before the stand-by sleeps for good
 LOOK_AROUND: Final = 63  # every 64 reads of a busy connection the others, and timers, get their turn
 
@@ -45,13 +46,6 @@ NOTICES: Final = hasattr(select, "epoll") or hasattr(select, "kqueue")  # a slee
 
 monotonic = time.monotonic
 get_ident = threading.get_ident
-
-
-class Timed(Protocol):
-    """Something with a timer besides the sessions: a lease manager."""
-
-    def due(self) -> float | None: ...
-    def tick(self, now: float, /) -> object: ...
 
 
 class Pump:
@@ -79,9 +73,7 @@ class Pump:
         self._links: set[ThreadLink] = set()
         self._hot: ThreadLink | None = None  # the link that spoke last
         self._jobs: deque[Job] = deque()  # came in and not begun
-        self._timers: list[tuple[float, int, ThreadLink]] = []  # heap; entries may be out of date
-        self._order = itertools.count()  # breaks ties in the heap
-        self._timed: list[Timed] = []
+        self._timers = Timers()
         self._mutex = threading.Lock()  # around changes of the lead
         self._leader: object | None = None  # who leads: a helper's token, or the reply a caller waits for
         self._asleep = False  # the leader is a helper that sleeps in the kernel: callers may take the lead
@@ -94,6 +86,7 @@ class Pump:
         self._reader: threading.Thread | None = None  # the helper that leads, or led last
         self._standby = False  # one stands by
         self._deep = False  # … and sleeps for good
+        self._dozes = False  # … or for more than a tick
         self._bell = threading.Lock()  # held while the stand-by sleeps
         self._bell.acquire()
         self._corked: set[ThreadLink] = set()
@@ -120,16 +113,20 @@ class Pump:
         """Accept streams from now on."""
         for fileno in listener.filenos():
             self._selector.register(fileno, selectors.EVENT_READ, listener)
+        if isinstance(listener, Timed):
+            self.time(listener)
         self.wake()
 
     def unlisten(self, listener: Listener) -> None:
         """Accept no more."""
         for fileno in listener.filenos():
             self._forget_file(fileno)
+        if isinstance(listener, Timed):
+            self._timers.remove(listener)
 
     def time(self, timed: Timed) -> None:
         """Keep ``timed``'s timer too."""
-        self._timed.append(timed)
+        self._timers.add(timed)
 
     def start(self) -> None:
         """Have a helper lead when no caller does."""
@@ -140,9 +137,7 @@ class Pump:
         """The link's timer may be due earlier than known."""
         due = link.session.due()
         if due is not None and due < link.armed:
-            link.armed = due
-            with self._mutex:
-                heapq.heappush(self._timers, (due, next(self._order), link))
+            self._timers.arm(link, due)
             if due < self._sleeps_until:
                 self.wake()
 
@@ -163,23 +158,33 @@ class Pump:
     def wait(self, goal: Waitable, timeout: float | None) -> None:
         """Pump, or sleep while another thread does, until ``goal`` is done or ``timeout`` seconds passed."""
         deadline = None if timeout is None else monotonic() + timeout
-        if self.batching == get_ident():
+        if self._working is not None and self._reader is threading.current_thread():
             self._abdicate()
+        if self._callers_lead and self._lead_until(goal, deadline):
+            return
         key = id(goal)
         self._followers[key] = goal
         try:
             while not goal.arrived and (deadline is None or monotonic() < deadline):
-                if self._callers_lead and self._take_lead(goal):
-                    try:
-                        self._lead(goal, goal, deadline)
-                    finally:
-                        self._resign(goal)
-                else:
+                if not (self._callers_lead and self._lead_until(goal, deadline)):
                     goal.park(None if deadline is None else deadline - monotonic())
         finally:
             del self._followers[key]
             if self._followers and self._leader is None:
                 self._pass_on()
+
+    def _lead_until(self, goal: Waitable, deadline: float | None) -> bool:
+        """Lead until ``goal`` is done or ``deadline`` passes. False: another leads, or the lead was lost."""
+        with self._mutex:
+            if self._leader is not None and not self._asleep:
+                return False
+            self._leader = goal
+            self._asleep = False
+        try:
+            self._lead(goal, goal, deadline)
+        finally:
+            self._resign(goal)
+        return goal.arrived or (deadline is not None and monotonic() >= deadline)
 
     def touch(self) -> None:
         """A call was begun that nobody waits for yet.
@@ -193,35 +198,30 @@ class Pump:
                 with self._mutex:
                     if self._asleep:
                         self._leader, self._asleep = None, False
+            if self._dozes:
+                self._ring()
 
     def _abdicate(self) -> None:
         """This thread leads and runs a call that now waits for another: let somebody else read."""
         with self._mutex:
-            job, self._working = self._working, None
-            self._leader = None
-        self.batching = 0
-        self._helpers.discard(threading.current_thread())
-        if job is not None:
-            job.overran(monotonic())  # it will wait again the next time
+            job, me = self._working, threading.current_thread()
+            if job is None or self._reader is not me:
+                return  # the stand-by took over
+            self._leader = self._working = None
+            self.batching = 0
+        self._helpers.discard(me)
+        job.overran(monotonic())  # it will wait again the next time
         self._send_dirty()
         self._ring()
 
-    def _take_lead(self, token: object) -> bool:
-        with self._mutex:
-            if self._leader is not None and not self._asleep:
-                return False
-            self._leader = token
-            self._asleep = False
-            return True
-
     def _resign(self, token: object) -> None:
-        with self._mutex:
-            if self._leader is not token:
-                return
-            self._leader = None
-        if len(self._followers) > 1:
+        """A caller has what it led for. Nobody takes the lead from a caller, so this needs no lock."""
+        if self._leader is not token:
+            return  # the pump was closed
+        self._leader = None
+        if self._followers:
             self._pass_on()
-        elif self._deep or not self._helpers:
+        if self._deep or not self._helpers:
             self._ring()
 
     def _pass_on(self) -> None:
@@ -236,33 +236,38 @@ class Pump:
     def _lead(self, token: object, goal: Waitable | None, deadline: float | None) -> None:
         """Read and run until ``goal`` is done, ``deadline`` passes, or the lead is lost."""
         outstanding = goal is not None  # something is expected soon: worth spinning for
+        spinner = self._spinner
         while self._leader is token and not self._closed:
-            if self._jobs and not self._run_jobs(token, goal):
-                return
+            if self._jobs:
+                if goal is not None:
+                    self._hand_on()
+                elif not self._run_jobs(token):
+                    return
             if goal is not None and goal.arrived:
                 return
             if not self._served & LOOK_AROUND:
                 self._run_timers()  # a busy connection keeps no other from being heard
                 if self._poll(0):
                     continue
-            link = self._hot
-            spins = outstanding and link is not None and not (link.closed or link.flooded) and self._spinner.bets()
-            if spins and self._spin(link, goal):  # type: ignore[arg-type]  # spins says there is a link
+            if outstanding and spinner.bets() and self._spin(token, goal):
                 continue
             # A client's helper expects nothing: only callers spin there.
             outstanding = self._sleep(token, goal, deadline) and (goal is not None or not self._callers_lead)
             if deadline is not None and monotonic() >= deadline:
                 return
 
-    def _spin(self, link: ThreadLink, goal: Waitable | None) -> bool:
+    def _spin(self, token: object, goal: Waitable | None) -> bool:
         """Look for bytes without sleeping. True: some came, or there is something else to do."""
+        link = self._hot
+        if link is None or link.closed or link.flooded:
+            return False
         until = 0.0
         many = len(self._links) > 1
-        receive = link.stream.receive
+        receive, size = link.stream.receive, link.session.wanted()
         while True:
             give_way()
             try:
-                data = receive(link.session.wanted())
+                data = receive(size)
             except BlockingIOError:
                 if link.backlog:
                     link.send()
@@ -280,7 +285,8 @@ class Pump:
                 self.broken(link, error)
                 return True
             else:
-                self._spinner.won()
+                if until:
+                    self._spinner.won()
                 self._feed(link, data)
                 return True
 
@@ -289,7 +295,7 @@ class Pump:
         if self._jobs:
             return True  # a timer brought them
         now = monotonic()
-        until = self._next_due()
+        until = self._timers.next_due()
         if deadline is not None and deadline < until:
             until = deadline
         if self._corked:
@@ -389,66 +395,63 @@ class Pump:
 
     # --- running what came in ------------------------------------------------------------------------------
 
-    def _run_jobs(self, token: object, goal: Waitable | None) -> bool:
-        """Run or hand on all jobs, then send all replies. False: the lead was lost meanwhile."""
+    def _hand_on(self) -> None:
+        """Have others run what came in: this caller would be late for its own reply."""
         jobs = self._jobs
-        inline = goal is None
-        if inline:
+        while jobs:
+            job = jobs.popleft()
+            if job.is_async:
+                LOOP.submit(job)
+            else:
+                self.workers.submit(job)
+
+    def _run_jobs(self, token: object) -> bool:
+        """Run or hand on all jobs. False: the lead was lost meanwhile.
+
+        The reply of one job leaves as soon as there is one; those of several leave together at the end.
+        """
+        jobs = self._jobs
+        gathers = len(jobs) > 1
+        if gathers:
             self.batching = get_ident()
         while jobs:
             job = jobs.popleft()
             if job.is_async:
                 LOOP.submit(job)
-            elif not inline or job.blocking:
+            elif job.blocking:
                 self.workers.submit(job)
-            else:
-                if self._deep or not self._standby:
-                    self._watch()
-                self._working = job
-                try:
-                    job.run()
-                except Exception:
-                    log.exception("a job failed outside of its call")
-                with self._mutex:
-                    leads = self._leader is token
-                    if leads:
-                        self._working = None
-                if not leads:
+            elif not self._run(job, token):
+                if gathers:
                     self._send_dirty()  # what it noted before the lead was lost
-                    return False
-        if inline:
+                return False
+        if gathers:
             self.batching = 0
-        if self.dirty:
             self._send_dirty()
         return True
+
+    def _run(self, job: Job, token: object) -> bool:
+        """Run a job on this thread, under the eyes of the stand-by. False: it took over."""
+        if self._deep or not self._standby:
+            self._watch()
+        self._working = job
+        try:
+            job.run()
+        except Exception:
+            log.exception("a job failed outside of its call")
+        with self._mutex:
+            leads = self._leader is token
+            if leads:
+                self._working = None
+        return leads
 
     def _send_dirty(self) -> None:
         dirty, self.dirty = self.dirty, []
         for link in dict.fromkeys(dirty):
             link.send()
 
-    # --- timers --------------------------------------------------------------------------------------------
-
-    def _next_due(self) -> float:
-        due = self._timers[0][0] if self._timers else NEVER
-        for timed in self._timed:
-            own = timed.due()
-            if own is not None and own < due:
-                due = own
-        return due
-
     def _run_timers(self) -> None:
         now = monotonic()
-        for timed in self._timed:
-            own = timed.due()
-            if own is not None and own <= now:
-                timed.tick(now)
-        while self._timers and self._timers[0][0] <= now:
-            with self._mutex:
-                _, _, link = heapq.heappop(self._timers)
-            if link.closed:
-                continue
-            link.armed = NEVER
+        for link in self._timers.run(now):
             due = link.session.due()
             if due is not None and due <= now:
                 self._queue(link, link.session.tick(now))
@@ -513,7 +516,7 @@ class Pump:
 
     def _stand_by(self, token: object) -> bool:
         """Look after the leader until it is needed. True: it took the lead over."""
-        quiet = 0
+        quiet, pause = 0, TICK
         seen: Job | None = None
         served = self._served
         while not self._closed:
@@ -524,10 +527,14 @@ class Pump:
                 self._deep = False
                 quiet = 0
             else:
-                self._bell.acquire(timeout=TICK)
+                self._dozes = pause > TICK
+                self._bell.acquire(timeout=pause)
+                self._dozes = False
+            job = self._working
+            calm = job is None and not self._corked and self._leader is not None and self._served != served
+            pause = min(2 * pause, CALM_TICK) if calm else TICK
             if self._corked:
                 self._uncork()
-            job = self._working
             if job is not None and job is seen:
                 with self._mutex:
                     if self._working is job:
@@ -550,7 +557,7 @@ class Pump:
     def cork(self, link: ThreadLink) -> None:
         """``link`` has something to send within a millisecond."""
         self._corked.add(link)
-        if self._deep or not self._standby:
+        if self._deep or self._dozes or not self._standby:
             if self._asleep:
                 self.wake()  # a helper leads and nobody stands by: it sends before it sleeps again
             self._ring()
@@ -560,7 +567,7 @@ class Pump:
         self._corked.add(link)
         if self._asleep:
             self.wake()
-        if self._deep:
+        if self._deep or self._dozes:
             try:
                 self._bell.release()
             except RuntimeError:

@@ -77,6 +77,7 @@ class IncomingCall:
     args: Any = ()  # as they came, not checked yet
     kwargs: dict[str, object] | None = None
     deadline: float | None = None  # monotonic seconds at which the caller gives up
+    blocking = False  # to be given a thread of its own
     depth = 0  # how many calls up the chain wait for this one
     cancelled = False  # set when the caller gave up or is gone
     task: "asyncio.Task[Any] | None" = None  # while an async method runs
@@ -89,6 +90,8 @@ class IncomingCall:
         self.entry = entry
         self.method = method
         self.is_async = method.is_async
+        if method.blocking or method.slow_until:
+            self.blocking = method.blocking or time.monotonic() < method.slow_until
 
     # --- what rpcx.context shows ---------------------------------------------------------------------------
 
@@ -105,11 +108,6 @@ class IncomingCall:
         return self.method.name
 
     # --- what the driver asks ------------------------------------------------------------------------------
-
-    @property
-    def blocking(self) -> bool:
-        method = self.method
-        return method.blocking or (method.slow_until > 0 and time.monotonic() < method.slow_until)
 
     def overran(self, now: float) -> None:
         self.method.slow_until = now + SLOW_SECONDS
@@ -392,14 +390,11 @@ class IncomingBatch(IncomingCall):
         super().__init__(endpoint, call_id, begun[0].entry, begun[0].method)
         self.runs = runs
         self.is_async = any(run.is_async for run in begun)
+        self.blocking = any(run.blocking for run in begun)
         self._values: list[object] = []  # what each call returned; None where it failed
         self._faults: list[object] = []  # [index, fault] of those
         for run in begun:
             run.batch = self
-
-    @property
-    def blocking(self) -> bool:
-        return any(isinstance(run, BatchedRun) and run.blocking for run in self.runs)
 
     def overran(self, now: float) -> None:
         """Many short calls may take long together: no method is to blame."""

@@ -64,6 +64,7 @@ class Endpoint(Outgoing, Incoming):
     ) -> None:
         super().__init__(connection, table, flavour=flavour, detail=detail)
         self.wanted = connection.wanted  # the method itself: asked before each read
+        self.finished = False  # what is queued still leaves, nothing else
         self.opened = Pending()  # arrives when the handshake is done, or has failed
         self._make_chain = make_chain  # of the agreed formatter
         self._on_open = on_open
@@ -107,10 +108,6 @@ class Endpoint(Outgoing, Incoming):
 
     def due(self) -> float | None:
         return self._connection.due()
-
-    @property
-    def finished(self) -> bool:
-        return self._connection.phase >= 2  # CLOSING or CLOSED: only what is queued still leaves
 
     # --- what was received -------------------------------------------------------------------------------------
 
@@ -193,6 +190,7 @@ class Endpoint(Outgoing, Incoming):
         """Say goodbye; what is queued still leaves."""
         with self._lock:
             self._connection.goodbye()
+            self.finished = True
         self._link.flush()
         self._link.close()
 
@@ -211,6 +209,7 @@ class Endpoint(Outgoing, Incoming):
             if self.error is not None:
                 return
             self.error = error if error is not None else ConnectionLost("it was closed")
+            self.finished = True
             sent, unsent = self._connection.abandon()
         calls, self._serving = list(self._serving.values()), {}
         text = f"{self._link.facts if self._link is not None else 'the peer'}: {self.error}"

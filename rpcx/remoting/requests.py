@@ -47,7 +47,7 @@ class Requests(Wire):
         if self.error is not None:
             return self._next()._send(kind, pending, ref, method, args, kwargs, timeout)
         segments: Sequence[Buffer] = NO_SEGMENTS
-        if ref.unchecked or kwargs or ref.deferred is not None or ref.released or self._special():
+        if ref.unchecked or kwargs or ref.deferred is not None or ref.released or self._sinks or serving.get():
             body, segments = self._encode_call(ref, method, args, kwargs, timeout, pending)
             if body is None:
                 return self  # a sink has answered
@@ -71,10 +71,6 @@ class Requests(Wire):
         if self.successor is None:
             raise self._unsent_error()
         return self.successor  # type: ignore[no-any-return]  # of this class
-
-    def _special(self) -> bool:
-        """Whether calls need more than target, method, arguments and time."""
-        return self._sinks or serving.get() is not None
 
     def _transmit(self, kind: int, pending: Any, body: bytes, segments: Sequence[Buffer]) -> None:
         with self._lock:

@@ -21,7 +21,7 @@ def arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
     )
     add = parser.add_argument
     add("--listen", action="append", metavar="URL", help="where; again for more (default pipe://process-control)")
-    add("--insecure", action="store_true", help="admit plain TCP, on loopback only")
+    add("--insecure", action="store_true", help="plain TCP instead of TLS, on loopback only")
     add("--lease", type=_seconds, metavar="S", help="seconds a Process lives, and after each call (default 60)")
     add("--grace", type=_seconds, default=30.0, metavar="S", help="for a lost client to come back (default 30)")
     add("--user", action="append", type=_uid, metavar="NAME",

@@ -1,4 +1,4 @@
-"""``tcp://``: plain, on loopback only."""
+"""``tcp://``: TLS, or plain on loopback only."""
 
 import socket
 
@@ -7,6 +7,7 @@ import pytest
 from rpcx.channels.tcp import TcpChannel
 from rpcx.channels.urls import host_port, parse
 from rpcx.errors import AccessDenied, NotSent
+from rpcx.security.identity import own_identity
 from tests.channels.conformance import accepted, check_channel
 
 
@@ -15,9 +16,37 @@ def test_it_is_a_channel():
 
 
 def test_plain_tcp_has_to_be_asked_for_by_name():
-    for act in (TcpChannel().listen, lambda url: TcpChannel().connect(url, 1.0)):
-        with pytest.raises(AccessDenied, match="insecure=True"):
-            act(parse("tcp://127.0.0.1:4000"))
+    listener = TcpChannel().listen(parse("tcp://127.0.0.1:0"))
+    near = TcpChannel().connect(parse(listener.url), 5.0)
+    far = accepted(listener)
+    assert hasattr(near, "secure")
+    assert hasattr(far, "secure")
+    for end in (near, far, listener):
+        end.close()
+    plain = TcpChannel().listen(parse("tcp://127.0.0.1:0"), insecure=True)
+    assert "key=" not in plain.url
+    near = TcpChannel().connect(parse(plain.url), 5.0, insecure=True)
+    far = accepted(plain)
+    assert not hasattr(near, "secure")
+    assert not hasattr(far, "secure")
+    for end in (near, far, plain):
+        end.close()
+
+
+def test_a_host_says_which_key_it_has():
+    listener = TcpChannel().listen(parse("tcp://127.0.0.1:0"))
+    assert parse(listener.url).params == {"key": own_identity().fingerprint}
+    listener.close()
+
+
+def test_a_key_in_the_url_is_never_dropped_in_silence():
+    with pytest.raises(AccessDenied, match="leave out insecure=True"):
+        TcpChannel().connect(parse("tcp://127.0.0.1:4000?key=sha256:" + "A" * 43), 1.0, insecure=True)
+
+
+def test_with_tls_any_address_may_be_listened_on():
+    listener = TcpChannel().listen(parse("tcp://0.0.0.0:0"))
+    listener.close()
 
 
 @pytest.mark.parametrize("place", ["0.0.0.0:0", "192.0.2.1:4000", "[::]:0", "[2001:db8::1]:4000", "8.8.8.8:53"])

@@ -6,6 +6,8 @@ from hypothesis import strategies as st
 
 from rpcx.channels.urls import Url, host_port, parse
 
+KEY = "sha256:" + "A" * 43
+
 
 @pytest.mark.parametrize(
     ("text", "parts"),
@@ -25,9 +27,20 @@ def test_a_url_is_taken_apart_and_put_together(text, parts):
 
 
 def test_parameters_are_kept():
-    url = parse("tcp://h:1/o?key=sha256:abc")
-    assert url.params == {"key": "sha256:abc"}
+    url = parse(f"tcp://h:1/o?key={KEY}")
+    assert url.params == {"key": KEY}
+    assert str(url) == f"tcp://h:1/o?key={KEY}"
     assert parse(str(url)) == url
+
+
+def test_an_object_may_stand_behind_the_key_since_that_is_what_a_host_says():
+    assert parse(f"tcp://h:1?key={KEY}/a/b%20c") == parse(f"tcp://h:1/a/b%20c?key={KEY}")
+
+
+@pytest.mark.parametrize("key", ["sha256:abc", "", "md5:x", KEY[:-1], KEY + "x", KEY.replace("A", "+", 1)])
+def test_a_key_that_could_pin_nothing_is_refused(key):
+    with pytest.raises(ValueError, match="fingerprint"):
+        parse(f"tcp://h:1?key={key}")
 
 
 @pytest.mark.parametrize(

@@ -15,9 +15,10 @@ ROOT = Path(__file__).resolve().parents[2]
 class HostProcess:
     """A process that serves `tests.end_to_end.served`."""
 
-    def __init__(self, *urls: str) -> None:
+    def __init__(self, *urls: str, insecure: bool = False) -> None:
+        self.insecure = insecure
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "tests.end_to_end.served", *urls],
+            [sys.executable, "-m", "tests.end_to_end.served", *urls, *(["--insecure"] if insecure else [])],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT,
             env={**os.environ, "PYTHONPATH": str(ROOT)},
         )  # fmt: skip
@@ -45,8 +46,8 @@ class HostProcess:
 def start_host() -> Iterator[Callable[..., HostProcess]]:
     started: list[HostProcess] = []
 
-    def start(*urls: str) -> HostProcess:
-        started.append(HostProcess(*(urls or (f"pipe://t{uuid.uuid4().hex[:12]}",))))
+    def start(*urls: str, insecure: bool = False) -> HostProcess:
+        started.append(HostProcess(*(urls or (f"pipe://t{uuid.uuid4().hex[:12]}",)), insecure=insecure))
         return started[-1]
 
     yield start
@@ -54,6 +55,8 @@ def start_host() -> Iterator[Callable[..., HostProcess]]:
         host.close()
 
 
-@pytest.fixture(params=["pipe", "tcp"])
+@pytest.fixture(params=["pipe", "tcp", "plain tcp"])
 def host_process(request, start_host) -> HostProcess:
-    return start_host(f"pipe://t{uuid.uuid4().hex[:12]}" if request.param == "pipe" else "tcp://127.0.0.1:0")
+    if request.param == "pipe":
+        return start_host(f"pipe://t{uuid.uuid4().hex[:12]}")
+    return start_host("tcp://127.0.0.1:0", insecure=request.param == "plain tcp")

@@ -82,8 +82,10 @@ class Account:
 def main() -> None:
     host = rpcx.Host(grace=0.2)
     host.register(Bank, Account)
+    insecure = "--insecure" in sys.argv
     for url in sys.argv[1:]:
-        print(host.listen(url, insecure=True), flush=True)
+        if url != "--insecure":
+            print(host.listen(url, insecure=insecure), flush=True)
     with host:
         sys.stdin.read()  # until the test closes the pipe, or dies
 

@@ -24,7 +24,7 @@ def eventually(condition, seconds: float = 5.0) -> bool:
 
 
 def test_a_call_reaches_an_object_in_another_process(host_process):
-    with rpcx.connect(host_process.url, insecure=True) as server:
+    with rpcx.connect(host_process.url, insecure=host_process.insecure) as server:
         bank = server.get(Bank)
         assert bank.add(1, b=2) == 3
         assert bank.add(1) == 2
@@ -37,7 +37,7 @@ def test_a_call_reaches_an_object_in_another_process(host_process):
 
 def test_a_megabyte_arrives_as_it_was_sent(host_process):
     data = os.urandom(3 << 20)
-    with rpcx.connect(host_process.url, insecure=True) as server:
+    with rpcx.connect(host_process.url, insecure=host_process.insecure) as server:
         bank = server.get(Bank)
         for _ in range(3):
             assert bank.echo(data) == data
@@ -52,14 +52,14 @@ def test_both_ends_of_a_pipe_know_the_other_process(start_host):
 
 
 def test_twenty_calls_that_block_run_side_by_side(host_process):
-    with rpcx.connect(host_process.url, insecure=True) as server:
+    with rpcx.connect(host_process.url, insecure=host_process.insecure) as server:
         bank = server.get(Bank)
         futures = [rpcx.future(bank.meet) for _ in range(20)]
         assert all(future.result(15) for future in futures)
 
 
 def test_one_connection_serves_many_threads(host_process):
-    with rpcx.connect(host_process.url, insecure=True) as server:
+    with rpcx.connect(host_process.url, insecure=host_process.insecure) as server:
         bank = server.get(Bank)
         wrong: list[int] = []
 
@@ -78,7 +78,7 @@ def test_one_connection_serves_many_threads(host_process):
 
 def test_one_connection_serves_many_tasks(host_process):
     async def main() -> list[int]:
-        async with rpcx.aio.connect(host_process.url, insecure=True) as server:
+        async with rpcx.aio.connect(host_process.url, insecure=host_process.insecure) as server:
             bank = server.get(Bank)
             return await asyncio.gather(*[bank.add(i, 1) for i in range(2000)])
 
@@ -86,7 +86,7 @@ def test_one_connection_serves_many_tasks(host_process):
 
 
 def test_one_way_calls_arrive_in_order(host_process):
-    with rpcx.connect(host_process.url, insecure=True) as server:
+    with rpcx.connect(host_process.url, insecure=host_process.insecure) as server:
         bank = server.get(Bank)
         for i in range(300):
             bank.audit(str(i))
@@ -96,7 +96,7 @@ def test_one_way_calls_arrive_in_order(host_process):
 
 @pytest.mark.parametrize("method", ["hang", "hang_async"])
 def test_a_call_that_a_killed_host_took_along_may_have_run(host_process, method):
-    with rpcx.connect(host_process.url, insecure=True) as server:
+    with rpcx.connect(host_process.url, insecure=host_process.insecure) as server:
         bank = server.get(Bank)
         assert bank.add(1, 1) == 2
         pending = rpcx.future(getattr(bank, method))
@@ -128,7 +128,7 @@ CLIENT = """
 import sys, time, rpcx
 from tests.end_to_end.served import Account
 from pathlib import Path
-with rpcx.connect(sys.argv[1], insecure=True) as server:
+with rpcx.connect(sys.argv[1], insecure="?key=" not in sys.argv[1]) as server:
     account = server.create(Account, "ann", Path(sys.argv[2]))
     print(account.deposit(5), flush=True)
     if sys.argv[3] == "call":
@@ -153,13 +153,13 @@ def test_what_a_killed_client_owned_ends_after_the_grace_time(host_process, tmp_
         client.wait()
         client.stdout.close()
     assert eventually(lambda: mark.exists() and mark.read_text() == "ann")
-    with rpcx.connect(host_process.url, insecure=True) as server:
+    with rpcx.connect(host_process.url, insecure=host_process.insecure) as server:
         assert server.get(Bank).add(1, 1) == 2
 
 
 def test_what_a_client_closes_ends_at_once(host_process, tmp_path):
     mark = tmp_path / "ended"
-    with rpcx.connect(host_process.url, insecure=True) as server:
+    with rpcx.connect(host_process.url, insecure=host_process.insecure) as server:
         with server.create(Account, "bob", mark) as account:
             assert account.deposit(1) == 1
             assert not mark.exists()
@@ -168,7 +168,7 @@ def test_what_a_client_closes_ends_at_once(host_process, tmp_path):
 
 def test_what_a_client_forgets_ends_too(host_process, tmp_path):
     mark = tmp_path / "ended"
-    with rpcx.connect(host_process.url, insecure=True) as server:
+    with rpcx.connect(host_process.url, insecure=host_process.insecure) as server:
         account = server.create(Account, "bob", mark)
         assert account.deposit(1) == 1
         del account

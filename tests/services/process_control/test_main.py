@@ -68,7 +68,7 @@ def test_rpcx_serve_serves_it_too():
 @pytest.mark.parametrize(
     ("words", "reason"),
     [
-        (["--listen", "tcp://127.0.0.1:0"], "insecure"),
+        (["--listen", "tcp://0.0.0.0:0", "--insecure"], "insecure"),
         (["--listen", "nonsense"], "nonsense"),
         (["--listen", "carrier-pigeon://x"], "carrier-pigeon"),
     ],

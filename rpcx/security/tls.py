@@ -1,0 +1,292 @@
+"""TLS without I/O: a session that seals what another session says.
+
+    driver ──bytes──▶ TlsSession ──plaintext──▶ the session within (rpcx's own, or another protocol's)
+           ◀─bytes───     │     ◀─plaintext───
+                        `Side`: the keys of this end, and who may be at the other
+
+A `TlsSession` is an `rpcx.abc.Session` and wraps one, so both drivers carry it as they carry any, and what they do
+to wait well is untouched. OpenSSL works between two memory buffers and sees no socket.
+
+1. Before the peer has proved its key, the session within gets no byte and sends none. Proof replaces the two
+   methods that handle bytes: there is no state in which plaintext is read and the peer is not known. What came
+   before TLS was there can therefore never count as said by the peer (CVE-2023-40217).
+2. A stranger whose first bytes are no TLS gets no answer (`FOREIGN`), nor does one that is slow or talks too much.
+3. In TLS 1.3 a client is done before the server has judged it. So a client counts as refused, not as
+   disconnected, until it has heard the first word of the server; and a server that refuses waits a moment for the
+   client to leave, since closing at once may destroy the alert on its way (TCP resets when data is unread).
+4. The end is said within: rpcx's GOODBYE is sealed like all else, so a stream that was cut is told from one that
+   ended, and TLS's own close_notify is understood but not needed.
+5. The lock is for OpenSSL alone, which does not stand two threads in one connection: one may read while another
+   sends.
+
+The cost of one small message, on a machine that takes 12 µs for a call: seal 0.9 µs, unseal 0.8 µs; of a
+megabyte 250 µs each.
+"""
+
+import ssl
+import threading
+from collections.abc import Callable, Sequence
+from typing import Final, Protocol
+
+from rpcx.abc import Buffer, Job, Link, PeerFacts, Session
+from rpcx.errors import LimitExceeded, ProtocolError, RpcxError
+
+RECORD: Final = 16_384  # bytes of plaintext in one TLS record at most (RFC 8446, 5.1)
+HANDSHAKE_SECONDS: Final = 10.0  # to prove who one is (OpenSSH 120, NATS 2)
+HANDSHAKE_BYTES: Final = 32_768  # that a stranger may send for it (security: bytes before authentication)
+LINGER_SECONDS: Final = 1.0  # that a refused peer has to read why and leave
+HELLO: Final = b"\x16\x03"  # what TLS begins with: a handshake record of version 3.x
+ALERT: Final = b"\x15\x03"  # what a server may begin with instead
+
+_none: Final[Sequence[Job]] = ()
+
+
+class Side(Protocol):
+    """One end's keys and rules; shared by its connections."""
+
+    @property
+    def is_server(self) -> bool: ...
+    @property
+    def context(self) -> ssl.SSLContext: ...
+    def admit(self, tls: ssl.SSLObject, facts: PeerFacts, /) -> None:
+        """The peer has proved its key: put who it is into ``facts``.
+
+        Raises:
+            RpcxError: it is nobody this side talks to.
+        """
+        ...
+
+    def explain(self, error: ssl.SSLError | None, facts: PeerFacts, stage: str, /) -> RpcxError:
+        """What went wrong, for people.
+
+        Args:
+            error: what OpenSSL says; None: the peer just closed the connection.
+            facts: who it was.
+            stage: "handshake"; "proved", when this side has shown its key and waits for the first word; "open".
+        """
+        ...
+
+    def refused(self, facts: PeerFacts, error: RpcxError, /) -> None:
+        """The peer was given up; for the log."""
+        ...
+
+    def opened(self, session: "TlsSession", /) -> None:
+        """From now on it is a live session."""
+        ...
+
+    def closed(self, session: "TlsSession", /) -> None:
+        """It is no more."""
+        ...
+
+
+class TlsSession:
+    """One end of one connection, sealed."""
+
+    def __init__(self, inner: Session, side: Side, facts: PeerFacts) -> None:
+        self.facts = facts
+        self.certificate = b""  # of the peer, DER; set when it has proved its key, empty with a shared secret
+        self.receive: Callable[[bytes, float], Sequence[Job]] = self._shake
+        self.outgoing: Callable[[], Sequence[Buffer]] = self._raw
+        self.wanted = inner.wanted  # the method itself: asked before each read
+        self.held_back = inner.held_back
+        self._inner = inner
+        self._side = side
+        self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self._tls = side.context.wrap_bio(self._incoming, self._outgoing, server_side=side.is_server)
+        self._read, self._write = self._tls.read, self._tls.write
+        self._lock = threading.Lock()
+        self._link: Link | None = None  # set by attach
+        self._stage = "handshake"  # then "proved" (a client's), "open"
+        self._begun = b""  # the first bytes of the peer, as far as they say whether it speaks TLS
+        self._shaken = 0  # bytes that the peer sent for its handshake
+        self._until = 0.0  # when the handshake, or the wait for a refused peer to leave, ends; 0: neither is on
+        self._failed: RpcxError | None = None  # why this side gave up
+        self._gone = False  # gave up, and nothing more is to be waited for
+
+    # --- the session a driver pumps ----------------------------------------------------------------------------
+
+    def attach(self, link: Link, now: float) -> None:
+        self._link = link
+        self._until = now + HANDSHAKE_SECONDS
+        self._inner.attach(link, now)
+        if not self._side.is_server:
+            self._advance(now)
+
+    def eof(self, now: float) -> Sequence[Job]:
+        if self._failed is not None:
+            self._gone, self._until = True, 0.0
+            return _none
+        if self._stage != "open":
+            return self._fail(self._side.explain(None, self.facts, self._stage))
+        return self._inner.eof(now)
+
+    @property
+    def ready(self) -> bool:
+        return bool(self._outgoing.pending) or (self._sealing and self._inner.ready)
+
+    def due(self) -> float | None:
+        if self._failed is not None:
+            return self._until or None
+        due = self._inner.due()
+        return self._until if self._until and (due is None or self._until < due) else due
+
+    def tick(self, now: float) -> Sequence[Job]:
+        if not self._until or now < self._until:
+            return _none if self._failed is not None else self._inner.tick(now)
+        if self._failed is None:
+            return self._fail(ProtocolError(f"no TLS handshake within {HANDSHAKE_SECONDS:g} s"))
+        self._gone, self._until = True, 0.0
+        return _none
+
+    @property
+    def finished(self) -> bool:
+        return self._gone or (self._failed is None and self._inner.finished)
+
+    def lost(self, error: Exception) -> None:
+        self._side.closed(self)
+        if self._stage != "open" and self._failed is None:
+            explained = self._side.explain(None, self.facts, self._stage)
+            explained.__cause__ = error
+            error = explained
+        self._inner.lost(error)
+
+    def end(self, error: RpcxError) -> None:
+        """Close it at once, from any thread; calls under way fail with ``error``."""
+        self._inner.lost(error)
+        if self._link is not None:
+            self._link.close()
+
+    # --- the handshake -----------------------------------------------------------------------------------------
+
+    @property
+    def _sealing(self) -> bool:
+        return self._failed is None and self._stage != "handshake"
+
+    def _raw(self) -> Sequence[Buffer]:
+        """What TLS itself has to say: its handshake, and why it gave up."""
+        with self._lock:
+            return [self._outgoing.read()] if self._outgoing.pending else []
+
+    def _shake(self, data: bytes, now: float) -> Sequence[Job]:
+        """The peer's part of the handshake."""
+        if len(self._begun) < len(HELLO):
+            self._begun += data[: len(HELLO) - len(self._begun)]
+            known = HELLO.startswith(self._begun) or (not self._side.is_server and ALERT.startswith(self._begun))
+            if not known:
+                return self._fail(self._foreign(data))
+        self._shaken += len(data)
+        if self._shaken > HANDSHAKE_BYTES:
+            return self._fail(LimitExceeded(f"a TLS handshake of more than {HANDSHAKE_BYTES} bytes"))
+        with self._lock:
+            self._incoming.write(data)
+        return self._advance(now)
+
+    def _advance(self, now: float) -> Sequence[Job]:
+        try:
+            with self._lock:
+                self._tls.do_handshake()
+        except ssl.SSLWantReadError:
+            return _none
+        except ssl.SSLError as error:
+            return self._refuse(self._side.explain(error, self.facts, "handshake"), now)
+        try:
+            self._side.admit(self._tls, self.facts)
+        except RpcxError as error:
+            with self._lock:
+                self._outgoing.read()  # a client has not shown its key yet, and does not
+            return self._refuse(error, now)
+        self.certificate = self._tls.getpeercert(binary_form=True) or b""
+        self._stage = "open" if self._side.is_server else "proved"
+        self._until = 0.0
+        self.receive, self.outgoing = self._unseal, self._seal
+        self._side.opened(self)
+        return self._unseal(b"", now)  # what came behind the handshake in one read
+
+    def _foreign(self, data: bytes) -> RpcxError:
+        if self._side.is_server:
+            return ProtocolError(f"the other side does not speak TLS: it began with {data[:8]!r}")
+        return ProtocolError(
+            f"the other side does not speak TLS: it answered {data[:8]!r}; if it is an rpcx host that listens with "
+            "insecure=True, connect so too (on loopback only)"
+        )
+
+    # --- once the peer is known --------------------------------------------------------------------------------
+
+    def _unseal(self, data: bytes, now: float) -> Sequence[Job]:
+        incoming, read = self._incoming, self._read
+        pieces: list[bytes] = []
+        wrong: ssl.SSLError | None = None
+        ended = False
+        with self._lock:
+            incoming.write(data)
+            try:
+                while incoming.pending:  # a record comes whole or not at all, so what is left is in here
+                    piece = read(RECORD)
+                    if not piece:
+                        ended = True  # close_notify
+                        break
+                    pieces.append(piece)
+            except ssl.SSLWantReadError:
+                pass  # the last record is not complete
+            except ssl.SSLError as error:
+                wrong = error
+        jobs = _none
+        if pieces:
+            self._stage = "open"
+            jobs = self._inner.receive(pieces[0] if len(pieces) == 1 else b"".join(pieces), now)
+        if wrong is not None:
+            return [*jobs, *self._refuse(self._side.explain(wrong, self.facts, self._stage), now)]
+        return [*jobs, *self.eof(now)] if ended else jobs
+
+    def _seal(self) -> Sequence[Buffer]:
+        buffers = self._inner.outgoing()
+        with self._lock:
+            try:
+                if len(buffers) == 1:
+                    self._write(buffers[0])
+                elif buffers:
+                    self._seal_all(buffers)
+            except ssl.SSLError:
+                pass  # it broke just now, in the thread that reads: that one says why
+            return [self._outgoing.read()] if self._outgoing.pending else []
+
+    def _seal_all(self, buffers: Sequence[Buffer]) -> None:
+        """Small buffers together, up to a record; large ones as they are: OpenSSL cuts them."""
+        small: list[Buffer] = []
+        size = 0
+        for buffer in buffers:
+            length = memoryview(buffer).nbytes
+            if size + length > RECORD:
+                if small:
+                    self._write(b"".join(small))
+                    small, size = [], 0
+                if length >= RECORD:
+                    self._write(buffer)
+                    continue
+            small.append(buffer)
+            size += length
+        if small:
+            self._write(b"".join(small))
+
+    # --- ends --------------------------------------------------------------------------------------------------
+
+    def _fail(self, error: RpcxError) -> Sequence[Job]:
+        """Give the peer up without a word."""
+        self._failed, self._gone, self._until = error, True, 0.0
+        self.receive, self.outgoing = self._ignore, self._raw
+        self._side.refused(self.facts, error)
+        self._side.closed(self)
+        self._inner.lost(error)
+        return _none
+
+    def _refuse(self, error: RpcxError, now: float) -> Sequence[Job]:
+        """Give the peer up, and let it read the alert that says so."""
+        self._fail(error)
+        if self._outgoing.pending:
+            self._gone, self._until = False, now + LINGER_SECONDS
+            if self._link is not None:
+                self._link.rearm()
+        return _none
+
+    def _ignore(self, data: bytes, now: float) -> Sequence[Job]:
+        return _none

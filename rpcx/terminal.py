@@ -1,0 +1,97 @@
+"""What the command line's commands share: how they print, how they fail, the options they have in common.
+
+What a host says is a stranger's text: shown to people it has no control characters, since a terminal obeys those.
+"""
+
+import json
+import os
+import sys
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Annotated, Final
+
+import typer
+from rich.console import Console
+from rich.text import Text
+
+from rpcx.remoting.proxy import Proxy
+from rpcx.remoting.references import Reference
+from rpcx.sinks.values import Values
+
+out = Console(soft_wrap=True, markup=False, emoji=False)  # a result may contain [bold] or :smile:
+err = Console(stderr=True, soft_wrap=True, markup=False, emoji=False, highlight=False)
+
+#: Errors name what to write in Python; here it is an option.
+SPELLED: Final = {"insecure=True": "--insecure", "rpcx.options(timeout=...)": "--timeout SECONDS"}
+CONTROLS: Final = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160)) if chr(code) not in "\t\n"}
+
+Insecure = Annotated[bool, typer.Option("--insecure", help="Plain TCP instead of TLS, on loopback only.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Show tracebacks.")]
+Timeout = Annotated[float, typer.Option("--timeout", min=0.001, help="Seconds to connect, and for each answer.")]
+
+
+class Unusable(Exception):
+    """What was asked for cannot be done; the message says all there is to say."""
+
+
+@contextmanager
+def reported(verbose: bool) -> Iterator[None]:  # the option of every command
+    """One clear line for what goes wrong."""
+    try:
+        yield
+    except (typer.Exit, typer.BadParameter):
+        raise
+    except KeyboardInterrupt:
+        raise typer.Exit(130) from None
+    except Exception as error:  # noqa: BLE001  # whatever it is, it is told in one line
+        if verbose:
+            err.print(visible("".join(traceback.format_exception(error))))
+        kind = "" if isinstance(error, Unusable) else f"{type(error).__name__}: "
+        text = str(error)
+        for python, option in SPELLED.items():
+            text = text.replace(python, option)
+        err.print(one_line(f"rpcx: {kind}{text}"))
+        raise typer.Exit(1) from None
+
+
+def visible(text: str) -> str:
+    r"""``text`` without what a terminal would obey: an escape becomes ``\x1b``. Tabs and line ends stay."""
+    return text.translate(CONTROLS)
+
+
+def one_line(text: str) -> str:
+    """``text`` visible, and its white space as single blanks."""
+    return visible(" ".join(text.split()))
+
+
+def print_line(text: str) -> None:
+    """Written at once, since somebody may wait for it; to a program as it is, to a terminal without controls."""
+    with reader_may_leave():
+        print(visible(text) if sys.stdout.isatty() else text, flush=True)
+
+
+@contextmanager
+def reader_may_leave() -> Iterator[None]:
+    """``rpcx call … | head -1`` is no error to tell about."""
+    try:
+        yield
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains at exit
+        raise typer.Exit(1) from None
+
+
+def as_json_text(value: object, indent: int | None = None) -> str:
+    """``value`` as JSON; what JSON lacks as the ``json`` formatter writes it."""
+
+    def fields(instance: object) -> list[object] | None:  # of what is shown in place of a remote object
+        ref: Reference | None = instance._rpcx_ref if isinstance(instance, Proxy) else None
+        return [ref.uri, list(ref.names)] if ref is not None else None
+
+    return json.dumps(Values(fields, list).plain(value), ensure_ascii=False, indent=indent)
+
+
+def styled(*parts: str | tuple[str, str]) -> Text:
+    """Of texts and (text, style), all of them a stranger's."""
+    return Text.assemble(*(visible(p) if isinstance(p, str) else (visible(p[0]), p[1]) for p in parts))
