@@ -184,13 +184,13 @@ class Writer:
         elif isinstance(node.element, Kind):
             self._out.append(Record.PRIMITIVES)
             self.int32(number)
-            self.int32(node.lengths[0])
+            self.int32(len(node.items))
             self._out.append(node.element)
             self._out += _plain_items(node)
         elif node.element in _SINGLE:
             self._out.append(_SINGLE[node.element])
             self.int32(number)
-            self.int32(node.lengths[0])
+            self.int32(len(node.items))
             self._items(node)
         else:
             self._any_array(number, node)
@@ -297,7 +297,7 @@ def packed(kind: Kind, value: Any) -> bytes:  # what a primitive's value may be
 
 def _decimal(value: Decimal) -> bytes:
     """A decimal as text, rounded to the 28 places that .NET's has."""
-    if not value.is_finite() or abs(value) > LARGEST_DECIMAL:
+    if not value.is_finite() or value.copy_abs() > LARGEST_DECIMAL:
         raise OverflowError(f"its largest is {LARGEST_DECIMAL}")
     return f"{value:.28f}".rstrip("0").rstrip(".").encode() if _places(value) > 28 else f"{value:f}".encode()
 
