@@ -125,6 +125,7 @@ class Realm:
         self._formatters = {name: find_formatter(name)() for name in formatters}
         self._limits = limits
         self._custom_errors = custom_errors
+        self.annexes: dict[str, Any] = {}  # what other protocols keep with it, by their name
         self._spawn = spawn
         self._rearm = rearm
         _REALMS.add(self)
@@ -160,6 +161,16 @@ class Realm:
         )
         self.endpoints.add(endpoint)
         return endpoint
+
+    @property
+    def limits(self) -> Limits:
+        """Bounds for what peers send."""
+        return self._limits
+
+    @property
+    def detail(self) -> bool:
+        """Whether exceptions travel with their tracebacks."""
+        return not self._custom_errors
 
     def _chain(self, formatter: str) -> Chain:
         return Chain(self._formatters[formatter], self._sinks)

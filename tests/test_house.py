@@ -55,6 +55,18 @@ TESTED_ELSEWHERE: dict[str, str] = {
     "rpcx/context.py": "whole calls: tests/remoting/test_calls.py",
     "rpcx/terminal.py": "what commands share: tests/test_cli.py",
     "rpcx/messages.py": "plain slots: with the chain that carries them, tests/sinks/test_chain.py",
+    "rpcx/interop/dotnet/appdomain.py": "served C# clients: tests/interop/dotnet/test_server.py",
+    "rpcx/interop/dotnet/channel.py": "served C# clients: tests/interop/dotnet/test_server.py",
+    "rpcx/interop/dotnet/inward.py": "values of every kind: tests/interop/dotnet/test_values.py",
+    "rpcx/interop/dotnet/objref.py": "objects by reference: tests/interop/dotnet/test_server.py",
+    "rpcx/interop/dotnet/outward.py": "values of every kind: tests/interop/dotnet/test_values.py",
+    "rpcx/interop/dotnet/references.py": "objects by reference: tests/interop/dotnet/test_server.py",
+    "rpcx/interop/dotnet/session.py": "served C# clients: tests/interop/dotnet/test_server.py",
+    "rpcx/interop/dotnet/shapes.py": "values of every kind: tests/interop/dotnet/test_values.py",
+    "rpcx/interop/dotnet/systems.py": "values of every kind: tests/interop/dotnet/test_values.py",
+    "rpcx/dotnet.py": "only re-exports: used by tests/interop/dotnet/shop.py",
+    "rpcx/interop/dotnet/messages.py": "plain data: with what reads and writes it, tests/interop/dotnet/test_binary.py",
+    "rpcx/interop/dotnet/records.py": "the format's numbers: tests/interop/dotnet/test_reader.py and test_writer.py",
     "rpcx/errors.py": "the tree and its docstrings: test_house; each error where it is raised",
 }
 

@@ -50,7 +50,7 @@ def parse(text: str) -> Url:
     scheme, location, uri, query = match.groups()
     if not location:
         raise ValueError(f"{text!r} says nothing between {scheme}:// and the object; it looks like {EXAMPLES}")
-    if scheme != "tcp":
+    if scheme.rpartition("+")[2] != "tcp":  # another protocol over TCP says so before a "+"
         check_name(location, text)
     else:
         host_port(location, text)

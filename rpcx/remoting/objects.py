@@ -22,7 +22,7 @@ from typing import Any, Final
 
 from rpcx.abc import Clock
 from rpcx.errors import InvalidArguments, LimitExceeded, ObjectNotFound
-from rpcx.lifetime.lease import LiveLease
+from rpcx.lifetime.lease import Lease, LiveLease
 from rpcx.lifetime.manager import Ended, LeaseManager
 from rpcx.remoting.contract import Contract, Marks, Method, MethodKind, Mode, contract_of
 from rpcx.remoting.proxy import Proxy, forwarding
@@ -315,13 +315,16 @@ class ObjectTable:
 
     # --- references ----------------------------------------------------------------------------------------
 
-    def export(self, instance: object, holder: Hashable) -> Entry | None:
-        """The entry under which ``holder`` may call ``instance`` from now on; None if it is no remote object."""
+    def export(self, instance: object, holder: Hashable, terms: Lease | None = None) -> Entry | None:
+        """The entry under which ``holder`` may call ``instance`` from now on; None if it is no remote object.
+
+        ``terms`` are for a class that has no lease of its own, where the holder cannot give references back.
+        """
         key = identity(instance)
         with self.lock:
             entry = self._by_object.get(key)
             if entry is None:
-                entry = self._new_entry(instance)
+                entry = self._new_entry(instance, terms)
                 if entry is None:
                     return None
                 self._entries[entry.uri] = entry
@@ -343,19 +346,19 @@ class ObjectTable:
                 self._drop(entry)
             raise
 
-    def _new_entry(self, instance: object) -> Leased | None:
+    def _new_entry(self, instance: object, terms: Lease | None) -> Leased | None:
         contract = contract_of(type(instance))
         if isinstance(instance, Proxy):
             contract, methods = instance._rpcx_contract, forwarding(instance)  # ours
-            name, terms = contract.name if contract is not None else "function", None
+            name = contract.name if contract is not None else "function"
             if not methods:
                 return None
         elif contract is not None:
             methods = contract.implemented_by(type(instance))
-            name, terms = contract.name, contract.lease
+            name, terms = contract.name, contract.lease or terms
         elif _is_function(instance):
             methods = _function_table(instance)
-            name, terms = "function", None
+            name = "function"
         else:
             return None
         uri = f"{name}/{secrets.token_urlsafe(16)}"

@@ -1,0 +1,172 @@
+"""The server's end of a .NET connection: calls come in, answers go out in their order.
+
+A client asks and waits; whoever asks further without waiting has its calls made one after the other. One-way calls
+stand in the same row, so that what follows one sees what it did.
+"""
+
+import logging
+from collections import deque
+from collections.abc import Sequence
+from typing import Any, Final
+
+from rpcx.abc import Job, PeerFacts
+from rpcx.errors import AccessDenied, InvalidArguments, ProtocolError, RpcxError
+from rpcx.interop.dotnet import faults, framing
+from rpcx.interop.dotnet.appdomain import AppDomain
+from rpcx.interop.dotnet.binary import read_call, write_return
+from rpcx.interop.dotnet.clrnames import parse
+from rpcx.interop.dotnet.framing import BINARY, Frame, Operation
+from rpcx.interop.dotnet.messages import MethodCall, MethodReturn
+from rpcx.interop.dotnet.references import DotnetReference
+from rpcx.interop.dotnet.session import Session
+from rpcx.interop.dotnet.surface import Signature, surface_of
+from rpcx.interop.dotnet.types import Made
+from rpcx.remoting.contract import Method
+from rpcx.remoting.dispatch import IncomingCall, IncomingOneway
+from rpcx.remoting.objects import Entry
+from rpcx.remoting.references import Caller
+
+log = logging.getLogger("rpcx")
+
+WAITING: Final = 1024  # calls that a client may send ahead
+NOT_BACK: Final = "calls back to .NET clients are not enabled on this channel"
+
+_BEING_READ: Final = object()  # stands for a call until it is known
+
+
+class DotnetCall(IncomingCall):
+    """A call that is to be answered."""
+
+    def __init__(self, endpoint: Any, signature: Signature, given: int, entry: Entry, method: Method) -> None:
+        super().__init__(endpoint, 0, entry, method)
+        self.signature = signature
+        self.given = given  # arguments that came; an answer has a place for each
+
+
+class ServerSession(Session):
+    """Answers a .NET client."""
+
+    def __init__(self, domain: AppDomain, facts: PeerFacts) -> None:
+        super().__init__(domain, facts)
+        self._detail = domain.realm.detail
+        self._waiting: deque[Frame] = deque()
+        self._running: object | None = None  # the call that is not answered yet
+
+    # --- calls -------------------------------------------------------------------------------------------------
+
+    def _frame(self, frame: Frame, now: float) -> Sequence[Job]:
+        if frame.operation is Operation.REPLY:
+            raise ProtocolError("an answer, where only calls are expected")
+        with self._lock:
+            if len(self._waiting) >= WAITING:
+                raise ProtocolError(f"more than {WAITING} calls were sent ahead")
+            self._waiting.append(frame)
+        job = self._next()
+        return () if job is None else (job,)
+
+    def _next(self) -> IncomingCall | None:
+        """The next call to run, if none runs."""
+        while True:
+            with self._lock:
+                if self._running is not None or not self._waiting or self.error is not None:
+                    return None
+                frame = self._waiting.popleft()
+                self._running = _BEING_READ
+            job = self._job(frame)
+            with self._lock:
+                self._running = job
+            if job is not None:
+                return job
+
+    def _job(self, frame: Frame) -> IncomingCall | None:
+        """The call in a frame; None if it cannot be made, which was answered."""
+        oneway = frame.operation is Operation.ONEWAY
+        try:
+            if frame.content_type not in ("", BINARY):
+                raise ProtocolError(f"content of type {frame.content_type[:80]!r}; only {BINARY} is understood")
+            call = read_call(frame.body)
+            if call.generics:
+                raise InvalidArguments(f"{call.method[:80]} is a generic method: those are not offered")
+            return self._prepared(call, self.domain.find(frame.uri), oneway=oneway)
+        except Exception as error:  # noqa: BLE001  # the caller is told, nobody else is concerned
+            if oneway:
+                self.oneway_failures += 1
+                log.warning("a one-way call from %s failed: %r", self._facts, error)
+            else:
+                self._send_fault(error)
+            return None
+
+    def _prepared(self, call: MethodCall, entry: Entry, *, oneway: bool) -> IncomingCall:
+        method, signature = self._method(call, entry)
+        me: Any = self  # an Answerer of plain calls: streams and batches are rpcx's own
+        job = (
+            IncomingOneway(me, 0, entry, method) if oneway else DotnetCall(me, signature, len(call.args), entry, method)
+        )
+        job.args = self.inward("async" if method.is_async else "sync").values(call.args)
+        for at in signature.outs:
+            if signature.parameters[at].way is Made.OUT and at < len(job.args):
+                job.args[at] = None  # whatever the caller's variable held
+        return job
+
+    def _method(self, call: MethodCall, entry: Entry) -> tuple[Method, Signature]:
+        """What is to be run. The type that a call names is not believed: the object's own contract counts."""
+        assert entry.contract is not None  # `AppDomain.find` sees to it
+        types = None
+        if call.signature is not None:
+            types = [parse(name).bare for name in call.signature]
+        signature = surface_of(entry.contract).choose(call.method, call.args, types)
+        return entry.methods[signature.method.name], signature
+
+    # --- answers -----------------------------------------------------------------------------------------------
+
+    def answer(self, call: IncomingCall, value: object) -> None:
+        """The method returned ``value``."""
+        assert isinstance(call, DotnetCall)
+        try:
+            body = write_return(call.signature.pack_result(value, self.outward(), call.given))
+        except Exception as error:  # noqa: BLE001  # the result cannot travel: that is the answer
+            failed = InvalidArguments(f"{call.uri}.{call.method_name} ran, but its result cannot be sent: {error}")
+            self._send_fault(failed)
+        else:
+            self._send(body)
+        self._done()
+
+    def answer_fault(self, call: IncomingCall, error: BaseException) -> None:
+        """The method, or the way to it, raised ``error``."""
+        self._send_fault(error)
+        self._done()
+
+    def oneway_done(self) -> None:
+        """A one-way call ended."""
+        self._done()
+
+    def _done(self) -> None:
+        with self._lock:
+            self._running = None
+        job = self._next()
+        if job is not None:
+            self._link.spawn(job)
+
+    def _send_fault(self, error: BaseException) -> None:
+        try:
+            node = faults.to_node(error, self.outward(), detail=self._detail)
+            body = write_return(MethodReturn(exception=node))
+        except Exception as failed:  # noqa: BLE001  # a field of it cannot travel: then without its class
+            plain = RpcxError(f"{type(error).__name__}: {error} (and it cannot be sent: {failed})")
+            body = write_return(MethodReturn(exception=faults.to_node(plain, self.outward(), detail=False)))
+        self._send(body)
+
+    def _send(self, body: bytes) -> None:
+        with self._lock:
+            self._out.append(framing.reply(body))
+        self._link.flush()
+
+    def _ended(self, error: Exception) -> None:
+        running = self._running
+        if isinstance(running, IncomingCall):
+            running.cancel()
+
+    # --- references ----------------------------------------------------------------------------------------------
+
+    def caller_for(self, reference: DotnetReference) -> Caller:
+        raise AccessDenied(NOT_BACK)

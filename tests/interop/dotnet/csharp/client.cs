@@ -1,0 +1,179 @@
+// A client: each argument behind the URL is a part to run. It prints one line for each fact, "name: value".
+using System;
+using System.Collections;
+using System.Collections.Generic;
+using System.Linq;
+using System.Runtime.Remoting;
+using System.Runtime.Remoting.Activation;
+using System.Runtime.Remoting.Channels;
+using System.Runtime.Remoting.Channels.Tcp;
+using Shop;
+
+public class Client
+{
+    static string url;
+
+    public static int Main(string[] args)
+    {
+        System.Threading.Thread.CurrentThread.CurrentCulture = System.Globalization.CultureInfo.InvariantCulture;
+        url = args[0];
+        foreach (var part in args.Skip(1))
+        {
+            switch (part)
+            {
+                case "classic": Classic(); break;
+                case "values": Values(); break;
+                case "talk": Talk(); break;
+                default: throw new Exception("no part " + part);
+            }
+        }
+        Console.WriteLine("done: yes");
+        return 0;
+    }
+
+    static void Say(string name, object value) { Console.WriteLine(name + ": " + value); }
+
+    static void Classic()
+    {
+        var remote = (RemoteObjectDef)Activator.GetObject(typeof(RemoteObjectDef), url + "/RemoteObjectURL");
+        remote.SetValue("000");
+        Say("classic", remote.GetValue());
+        remote.SetValue("héllo ✓ 😀");
+        Say("unicode", remote.GetValue() == "héllo ✓ 😀");
+        remote.SetValue(null);
+        Say("null", remote.GetValue() == null);
+        remote.SetValue(new string('x', 1000000));
+        Say("long", remote.GetValue().Length);
+    }
+
+    static void Check<T>(string name, T value, Func<T, T> echo, Func<T, T, bool> same = null)
+    {
+        try
+        {
+            var back = echo(value);
+            Say(name, same != null ? same(value, back) : Equals(value, back));
+        }
+        catch (Exception e) { Say(name, e.GetType() + " " + e.Message); }
+    }
+
+    static bool Items<T>(IEnumerable<T> a, IEnumerable<T> b) { return a.SequenceEqual(b); }
+
+    static void Values()
+    {
+        var v = (IValues)Activator.GetObject(typeof(IValues), url + "/values");
+        Check("bool", true, v.EchoBool);
+        Check("byte", (byte)255, v.EchoByte);
+        Check("sbyte", (sbyte)-128, v.EchoSbyte);
+        Check("short", (short)-32768, v.EchoShort);
+        Check("ushort", (ushort)65535, v.EchoUshort);
+        Check("int", int.MinValue, v.EchoInt);
+        Check("uint", uint.MaxValue, v.EchoUint);
+        Check("long", long.MinValue, v.EchoLong);
+        Check("ulong", ulong.MaxValue, v.EchoUlong);
+        Check("float", 1.5f, v.EchoFloat);
+        Check("double", Math.PI, v.EchoDouble);
+        Check("nan", double.NaN, v.EchoDouble);
+        Check("char", 'é', v.EchoChar);
+        Check("decimal", 79228162514264337593543950335m, v.EchoDecimal);
+        Check("small decimal", -0.0000000000000000000000000001m, v.EchoDecimal);
+        Check("string", "a\0b", v.EchoString);
+        Check("time", new DateTime(2024, 2, 29, 12, 30, 15, 123), v.EchoTime);
+        Check("utc", DateTime.UtcNow.Date.AddSeconds(1), v.EchoTime, (a, b) => a == b && a.Kind == b.Kind);
+        Check("span", new TimeSpan(-3, 4, 5, 6, 7), v.EchoSpan);
+        Check("guid", Guid.NewGuid(), v.EchoGuid);
+        Check("bytes", new byte[] { 0, 127, 255 }, v.EchoBytes, Items);
+        Check("no bytes", new byte[0], v.EchoBytes, Items);
+        Check("ints", new[] { 1, -2, 3 }, v.EchoInts, Items);
+        Check("strings", new[] { "a", null, "a" }, v.EchoStrings, Items);
+        Check("jagged", new[] { new[] { 1 }, null, new[] { 2, 3 } }, v.EchoJagged,
+            (a, b) => b.Length == 3 && b[1] == null && Items(a[2], b[2]));
+        Check("grid", new[,] { { 1, 2, 3 }, { 4, 5, 6 } }, v.EchoGrid,
+            (a, b) => b.GetLength(0) == 2 && b.GetLength(1) == 3 && b[1, 2] == 6);
+        Check("list", new List<int> { 1, 2, 3, 4, 5 }, v.EchoList, Items);
+        Check("empty list", new List<int>(), v.EchoList, Items);
+        Check("texts", new List<string> { "a", "b" }, v.EchoTexts, Items);
+        Check("dictionary", new Dictionary<string, int> { { "a", 1 }, { "b", 2 } }, v.EchoDictionary,
+            (a, b) => b.Count == 2 && b["a"] == 1 && b["b"] == 2);
+        Check("empty dictionary", new Dictionary<string, int>(), v.EchoDictionary, (a, b) => b.Count == 0);
+        Check("table", new Hashtable { { "a", 1 }, { 2, "b" }, { "n", null } }, v.EchoTable,
+            (a, b) => b.Count == 3 && (int)b["a"] == 1 && (string)b[2] == "b" && b["n"] == null);
+        Check("array list", new ArrayList { 1, "b", 2.5, null }, v.EchoArrayList,
+            (a, b) => b.Count == 4 && (int)b[0] == 1 && (double)b[2] == 2.5);
+        Check("object int", (object)5, v.EchoObject);
+        Check("object text", (object)"five", v.EchoObject);
+        Check("object bool", (object)true, v.EchoObject);
+        Check("object time", (object)new DateTime(2000, 1, 1), v.EchoObject);
+        Check("object guid", (object)Guid.NewGuid(), v.EchoObject);
+        Check("object decimal", (object)1.25m, v.EchoObject);
+        Check("object span", (object)TimeSpan.FromSeconds(1), v.EchoObject);
+        Check("object enum", (object)Color.Blue, v.EchoObject);
+        Check("object struct", (object)new Point(1, 2), v.EchoObject);
+        Check("object array", (object)new object[] { 1, "b" }, v.EchoObject, (a, b) => ((object[])b).Length == 2);
+        Check("color", Color.Blue, v.EchoColor);
+        Check("tiny", Tiny.One, v.EchoTiny);
+        Check("point", new Point(1, -2), v.EchoPoint);
+        Check("points", new[] { new Point(1, 2), new Point(3, 4) }, v.EchoPoints, Items);
+        Check("colors", new[] { Color.Red, Color.Blue }, v.EchoColors, Items);
+        Check("maybe", (int?)5, v.EchoMaybe);
+        Check("no maybe", (int?)null, v.EchoMaybe);
+        Check("times", new[] { new DateTime(2001, 2, 3), DateTime.MaxValue.Date }, v.EchoTimes, Items);
+        Check("decimals", new[] { 1.5m, -2m }, v.EchoDecimals, Items);
+        var ann = new Person { Name = "Ann", Age = 41, Favourite = Color.Green, Home = new Point(5, 6) };
+        var bob = new Person { Name = "Bob", Age = 12, Friend = ann, Favourite = Color.Red };
+        ann.Friend = bob;
+        ann.Children = new List<Person> { bob, bob };
+        Check("person", ann, v.EchoPerson, (a, b) =>
+            b.Name == "Ann" && b.Age == 41 && b.Favourite == Color.Green && b.Home.Value.Y == 6 && b.Friend.Name == "Bob"
+            && b.Friend.Friend == b && b.Children.Count == 2 && b.Children[1] == b.Friend && b.Friend.Children == null);
+        Check("people", new List<Person> { ann, bob }, v.EchoPeople, (a, b) => b.Count == 2 && b[0].Friend == b[1]);
+        var key = Guid.NewGuid();
+        Check("register", new Dictionary<Guid, Person> { { key, bob } }, v.EchoRegister, (a, b) => b[key].Age == 12);
+        Node chain = null;
+        for (int i = 0; i < 3000; i++) chain = new Node { value = i, next = chain };
+        Check("chain", chain, v.EchoNode, (a, b) =>
+        {
+            int length = 0;
+            for (var n = b; n != null; n = n.next) length++;
+            return length == 3000 && b.value == 2999;
+        });
+    }
+
+    static string Thrown(Action action)
+    {
+        try { action(); return "nothing"; }
+        catch (OutOfStock e) { return "OutOfStock " + e.Message + " " + e.Left + " " + e.ToString().Contains(".py"); }
+        catch (Exception e) { return e.GetType().FullName + " " + e.Message; }
+    }
+
+    static void Talk()
+    {
+        var t = (ITalk)Activator.GetObject(typeof(ITalk), url + "/talk");
+        Say("join texts", t.Join("a", "b"));
+        Say("join number", t.Join("a", 5));
+        int rest;
+        Say("divide", t.Divide(17, 5, out rest) + " rest " + rest);
+        string x = "x", y = "y";
+        t.Swap(ref x, ref y);
+        Say("swap", x + y);
+        Person person;
+        t.Find("Ann", out person);
+        Say("find", person.Name + " " + person.Age);
+        t.Note("one");
+        t.Note("two");
+        Say("notes", t.Notes());
+        Say("sell", Thrown(() => t.Sell(7)));
+        foreach (var kind in new[] { "ValueError", "KeyError", "ZeroDivisionError", "RuntimeError", "OSError", "Own", "TypeError" })
+            Say("fail " + kind, Thrown(() => t.Fail(kind)));
+        var counter = t.NewCounter(10);
+        Say("counter", counter.Next() + " " + counter.Next());
+        counter.Value = 100;
+        Say("property", counter.Value + " " + counter.Next());
+        Say("home", t.IsMine(counter));
+        Say("drive", t.Drive(counter));
+        Say("unknown", Thrown(() => t.Unknown(new Version(1, 2))));
+        var none = (ITalk)Activator.GetObject(typeof(ITalk), url + "/nowhere");
+        Say("nowhere", Thrown(() => none.Notes()));
+        var secret = (ITalk)Activator.GetObject(typeof(ITalk), url + "/rpcx");
+        Say("hidden", Thrown(() => secret.Notes()));
+    }
+}

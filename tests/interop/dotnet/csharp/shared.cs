@@ -1,0 +1,102 @@
+// What client and server have in common: contracts, and types that travel by value.
+using System;
+using System.Collections;
+using System.Collections.Generic;
+using System.Runtime.Remoting.Messaging;
+using System.Runtime.Serialization;
+
+// The published classic, as it stands in a thousand tutorials.
+public class RemoteObjectDef : MarshalByRefObject
+{
+    public virtual void SetValue(string value) { throw new NotImplementedException(); }
+    public virtual string GetValue() { throw new NotImplementedException(); }
+}
+
+namespace Shop
+{
+    public enum Color { Red = 1, Green = 2, Blue = 40 }
+    public enum Tiny : byte { Zero, One }
+
+    [Serializable] public struct Point
+    {
+        public int X, Y;
+        public Point(int x, int y) { X = x; Y = y; }
+    }
+
+    [Serializable] public class Person
+    {
+        public string Name { get; set; }
+        public int Age { get; set; }
+        public Person Friend { get; set; }
+        public List<Person> Children { get; set; }
+        public Color Favourite { get; set; }
+        public Point? Home { get; set; }
+    }
+
+    [Serializable] public class Node
+    {
+        public int value;
+        public Node next;
+    }
+
+    [Serializable] public class OutOfStock : Exception
+    {
+        public int Left;
+        public OutOfStock(string message, int left) : base(message) { Left = left; }
+        protected OutOfStock(SerializationInfo info, StreamingContext context) : base(info, context)
+        {
+            Left = info.GetInt32("Left");
+        }
+        public override void GetObjectData(SerializationInfo info, StreamingContext context)
+        {
+            base.GetObjectData(info, context);
+            info.AddValue("Left", Left);
+        }
+    }
+
+    public interface IValues
+    {
+        bool EchoBool(bool v); byte EchoByte(byte v); sbyte EchoSbyte(sbyte v); short EchoShort(short v);
+        ushort EchoUshort(ushort v); int EchoInt(int v); uint EchoUint(uint v); long EchoLong(long v);
+        ulong EchoUlong(ulong v); float EchoFloat(float v); double EchoDouble(double v); char EchoChar(char v);
+        decimal EchoDecimal(decimal v); string EchoString(string v); DateTime EchoTime(DateTime v);
+        TimeSpan EchoSpan(TimeSpan v); Guid EchoGuid(Guid v); byte[] EchoBytes(byte[] v); int[] EchoInts(int[] v);
+        string[] EchoStrings(string[] v); int[][] EchoJagged(int[][] v); int[,] EchoGrid(int[,] v);
+        List<int> EchoList(List<int> v); List<string> EchoTexts(List<string> v);
+        Dictionary<string, int> EchoDictionary(Dictionary<string, int> v); Hashtable EchoTable(Hashtable v);
+        ArrayList EchoArrayList(ArrayList v); object EchoObject(object v); Color EchoColor(Color v); Tiny EchoTiny(Tiny v);
+        Point EchoPoint(Point v); Point[] EchoPoints(Point[] v); Color[] EchoColors(Color[] v);
+        Person EchoPerson(Person v); List<Person> EchoPeople(List<Person> v); int? EchoMaybe(int? v);
+        DateTime[] EchoTimes(DateTime[] v); decimal[] EchoDecimals(decimal[] v); Node EchoNode(Node v);
+        Dictionary<Guid, Person> EchoRegister(Dictionary<Guid, Person> v);
+    }
+
+    public interface ICounter
+    {
+        int Next();
+        int Value { get; set; }
+    }
+
+    public interface ITalk
+    {
+        string Join(string a, string b);
+        string Join(string a, int b);
+        int Divide(int a, int b, out int rest);
+        void Swap(ref string a, ref string b);
+        void Find(string name, out Person person);
+        [OneWay] void Note(string text);
+        string Notes();
+        void Sell(int count);
+        void Fail(string kind);
+        ICounter NewCounter(int start);
+        int Drive(ICounter counter);
+        bool IsMine(ICounter counter);
+        string Unknown(object anything);
+    }
+
+    // A listener of the client's: the server calls it.
+    public interface IListener
+    {
+        void Said(string text);
+    }
+}

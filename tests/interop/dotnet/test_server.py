@@ -1,0 +1,59 @@
+"""C# clients, not changed in any way, and objects in Python."""
+
+import pytest
+
+import rpcx
+from tests.interop.dotnet.shop import RemoteObjectDef, Talk, Values
+
+
+@pytest.fixture
+def url(serving):
+    host = rpcx.Host()
+    host.register(RemoteObjectDef, Values, Talk)
+    return serving(host)
+
+
+def test_the_published_classic_runs_as_it_is(mono, url):
+    facts = mono.run("client.exe", url, "classic")
+    assert facts == {"classic": "000", "unicode": "True", "null": "True", "long": "1000000"}
+
+
+def test_the_application_name_may_be_left_out(mono, url):
+    facts = mono.run("client.exe", url.removesuffix("/app"), "classic")
+    assert facts["classic"] == "000"
+
+
+def test_values_of_every_kind_come_back_as_they_went(mono, url):
+    facts = mono.run("client.exe", url, "values")
+    assert {name: value for name, value in facts.items() if value != "True"} == {}
+    assert len(facts) > 50
+
+
+def test_calls_of_every_kind(mono, url):
+    facts = mono.run("client.exe", url, "talk")
+    assert facts == {
+        "join texts": "a and b",
+        "join number": "aaaaa",
+        "divide": "3 rest 2",
+        "swap": "yx",
+        "find": "Ann 33",
+        "notes": "one,two",
+        "sell": "OutOfStock no more than 3 3 True",
+        "fail ValueError": "System.ArgumentException text",
+        "fail KeyError": "System.Collections.Generic.KeyNotFoundException k",
+        "fail ZeroDivisionError": "System.DivideByZeroException text",
+        "fail RuntimeError": "System.InvalidOperationException text",
+        "fail OSError": "System.IO.IOException [Errno 5] io",
+        "fail Own": "System.Exception Own: mine",
+        "fail TypeError": "System.InvalidCastException text",
+        "counter": "11 12",
+        "property": "100 101",
+        "home": "True",
+        "drive": "205",
+        "unknown": "System.InvalidCastException System.Version means nothing here: map a class to it, with "
+        "@dotnet.type('System.Version', assembly=...)",
+        "nowhere": "System.Runtime.Remoting.RemotingException 'nowhere': no such object on this host; "
+        "`rpcx inspect URL` lists what is there",
+        "hidden": "System.Runtime.Remoting.RemotingException 'rpcx' is not offered to .NET: "
+        "its class has no @dotnet.type",
+    }
