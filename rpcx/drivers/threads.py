@@ -298,8 +298,6 @@ class Pump:
         until = self._timers.next_due()
         if deadline is not None and deadline < until:
             until = deadline
-        if self._corked:
-            self._uncork()
         with self._mutex:
             if self._leader is not token:
                 return False
@@ -307,6 +305,8 @@ class Pump:
             self._sleeps_until = until
             if self._callers_lead and goal is None and self._followers:
                 self._leader = None  # a caller came while this helper was awake: the lead is its own
+        if self._corked:
+            self._uncork()  # only now: what is corked from here on wakes the sleeper
         if self._leader is None:
             self._pass_on()
             return False
@@ -557,15 +557,15 @@ class Pump:
     def cork(self, link: ThreadLink) -> None:
         """``link`` has something to send within a millisecond."""
         self._corked.add(link)
-        if self._deep or self._dozes or not self._standby:
-            if self._asleep:
-                self.wake()  # a helper leads and nobody stands by: it sends before it sleeps again
+        if not self._standby:
+            self.wake()  # the helper leads, or lost the lead and sleeps still: it sends before it sleeps again
+        if self._deep or self._dozes or not self._helpers:
             self._ring()
 
     def cork_quietly(self, link: ThreadLink) -> None:
         """The same for a finalizer, which may interrupt any thread anywhere: no lock is taken, no thread made."""
         self._corked.add(link)
-        if self._asleep:
+        if not self._standby:
             self.wake()
         if self._deep or self._dozes:
             try:

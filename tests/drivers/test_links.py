@@ -1,6 +1,7 @@
 """A link's sends, and what may be asked of it from anywhere."""
 
 import socket
+import time
 
 from rpcx.drivers.threads import Pump
 from tests.drivers.toy import LineSession, SocketEnd
@@ -47,3 +48,31 @@ def test_what_comes_within_a_millisecond_leaves_together():
     assert said == b"".join(b"%d\n" % i for i in range(100))
     pump.close()
     near.close()
+
+
+def test_what_is_said_while_the_only_helper_sleeps_leaves_too():
+    """The first message takes the lead from the helper, which sleeps on; the second must not wait for it."""
+    pump = Pump("toy", callers_lead=True)
+    near, far = socket.socketpair()
+    near.settimeout(5)
+    session = LineSession()
+    link = pump.add(SocketEnd(far), session)
+    pump.start()
+    said = b""
+    for i in range(20):
+        asleep_within(pump, 5)
+        for word in (b"first", b"second"):
+            session.out.append(b"%s %d\n" % (word, i))
+            link.flush_soon()
+        while not said.endswith(b"second %d\n" % i):
+            said += near.recv(4096)
+    pump.close()
+    near.close()
+
+
+def asleep_within(pump: Pump, seconds: float) -> None:
+    """Wait until the pump's helper leads and sleeps in the kernel."""
+    until = time.monotonic() + seconds
+    while not pump._asleep:
+        assert time.monotonic() < until
+        time.sleep(0.0005)
