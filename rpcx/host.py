@@ -11,7 +11,7 @@ The same host runs under threads (``with``) or in somebody's event loop (``async
 
 import contextlib
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Self
 
 from rpcx.abc import Job, Listener, PeerFacts, Session, Stream
@@ -21,6 +21,7 @@ from rpcx.drivers.waiting import SPIN_SECONDS
 from rpcx.plugins import channel as find_channel
 from rpcx.protocol.handshake import Limits
 from rpcx.realm import FORMATTERS, GRACE, Realm, secured
+from rpcx.remoting.access import Access, Authorize, Said
 from rpcx.sinks.chain import Sink
 
 if TYPE_CHECKING:  # at run time only when a host enters a loop: importing asyncio takes 46 ms
@@ -38,6 +39,10 @@ class Host:
         limits: bounds for what clients send.
         grace: seconds a lost client has to come back before what it held is released.
         custom_errors: send only type and message of exceptions, no traceback.
+        allow: who may call what has a name and no rule of its own, besides the owner: roles, "principal:NAME", "*"
+            (see `rpcx.remoting.access`); default nobody.
+        authorize: ``authorize(peer, contract, method)`` says about each method that the rules admit a peer to, which
+            is not the owner, whether it may after all. Asked once per connection; must not block.
         spin: seconds to look for the next call before sleeping; 0 never does (see `rpcx.drivers.waiting`).
     """
 
@@ -50,10 +55,13 @@ class Host:
         grace: float = GRACE,
         custom_errors: bool = False,
         spin: float = SPIN_SECONDS,
+        allow: Iterable[str] | None = None,
+        authorize: Authorize | None = None,
     ) -> None:
         self._realm = Realm(
             role="server", flavour="sync", formatters=formatters, sinks=sinks, limits=limits or Limits(),
             grace=grace, custom_errors=custom_errors, spawn=self._run, rearm=self._rearm,
+            access=Access(allow, authorize),
         )  # fmt: skip
         self._spin = spin
         self._pump: Pump | None = None  # set while running under threads
@@ -67,25 +75,49 @@ class Host:
 
     # --- what it offers ------------------------------------------------------------------------------------
 
-    def register(self, *classes: type, factory: Callable[..., object] | None = None) -> None:
+    def register(
+        self,
+        *classes: type,
+        factory: Callable[..., object] | None = None,
+        uri: str | None = None,
+        allow: Iterable[str] | None = None,
+        methods: Mapping[str, Iterable[str]] | None = None,
+    ) -> None:
         """Offer remote classes, each in the way its decorator said.
 
         Args:
             classes: decorated classes, or implementations of decorated ones.
             factory: makes the instances instead of the class itself (for one class at a time).
+            uri: another one than the decorator's (for one class at a time).
+            allow: who may call, instead of whom the class's decorator allows; ``[]``: the owner only.
+            methods: the same for single methods; ``__init__`` is making an instance.
 
         Raises:
             TypeError: a class is not decorated, is abstract, or cannot be made without arguments.
-            ValueError: the uri is taken.
+            ValueError: the uri is taken, or a rule makes no sense.
         """
-        if factory is not None and len(classes) != 1:
-            raise TypeError("factory=... goes with one class at a time")
+        if len(classes) != 1 and (factory is not None or uri is not None or methods is not None):
+            raise TypeError("factory=, uri= and methods= go with one class at a time")
         for cls in classes:
-            self._realm.table.register(cls, factory)
+            self._realm.register(cls, Said(allow, methods, getattr(cls, "__name__", str(cls))), factory, uri)
 
-    def publish(self, instance: object, uri: str) -> None:
-        """Give an existing object a uri. It stays until `withdraw`, whoever holds it."""
-        self._realm.table.publish(instance, uri)
+    def publish(
+        self,
+        instance: object,
+        uri: str,
+        *,
+        allow: Iterable[str] | None = None,
+        methods: Mapping[str, Iterable[str]] | None = None,
+    ) -> None:
+        """Give an existing object a uri. It stays until `withdraw`, whoever holds it.
+
+        Args:
+            instance: of a remote class.
+            uri: where clients find it.
+            allow: who may call it, instead of whom its class's decorator allows; ``[]``: the owner only.
+            methods: the same for single methods.
+        """
+        self._realm.publish(instance, uri, Said(allow, methods, uri))
 
     def withdraw(self, uri: str) -> None:
         """Take back what was registered or published as ``uri``; calls that run on it end normally."""

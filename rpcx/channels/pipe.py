@@ -172,4 +172,4 @@ def _facts(sock: socket.socket, name: str) -> PeerFacts:
     mine = os.geteuid()
     if uid is not None and uid != mine:
         raise AccessDenied(f"pipe://{name}: the other side runs as user {uid}, this one as user {mine}")
-    return PeerFacts("pipe", f"pipe://{name}", pid, uid, gid)
+    return PeerFacts("pipe", f"pipe://{name}", pid, uid, gid, owner=uid == mine)

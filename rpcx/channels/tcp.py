@@ -65,7 +65,7 @@ class TcpChannel:
         if pin is not None:
             raise AccessDenied(f"{url}?key={pin}: a key is proved by TLS only: leave out insecure=True, or the key")
         _check(resolved, url)
-        return _connected(resolved, url, timeout, SocketStream)
+        return _connected(resolved, url, timeout, _trusted)
 
     def listen(self, address: Address, *, insecure: bool = False) -> SocketListener:
         """Bind all of the host's addresses to one port."""
@@ -73,7 +73,7 @@ class TcpChannel:
         resolved = _resolve(address.location)
         if insecure:
             _check(resolved, url)
-            return SocketListener(*_listening(resolved, address.location, url), _admit)
+            return SocketListener(*_listening(resolved, address.location, url), _admit_all)
         from rpcx.security.sides import ServerSide
 
         side = ServerSide()  # before the port is taken: it may find that there is no usable key
@@ -115,6 +115,19 @@ def _listening(resolved: list[Resolved], location: str, url: str) -> tuple[list[
         raise _taken(error, url, port) from error
     shown = f"[{host}]" if ":" in host else host
     return sockets, f"tcp://{shown}:{port}"
+
+
+def _trusted(sock: socket.socket, facts: PeerFacts) -> SocketStream:
+    """The server, of whom nothing is known: ``insecure=True`` says that every user of this machine is trusted."""
+    facts.owner = True
+    return SocketStream(sock, facts)
+
+
+def _admit_all(sock: socket.socket, where: Any) -> PeerFacts:  # a socket address
+    """A client, likewise."""
+    facts = _admit(sock, where)
+    facts.owner = True
+    return facts
 
 
 def _admit(sock: socket.socket, where: Any) -> PeerFacts:  # a socket address

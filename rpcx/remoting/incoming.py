@@ -2,7 +2,7 @@
 
 import logging
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from rpcx.abc import Buffer, Job
@@ -11,6 +11,7 @@ from rpcx.errors import ContractMismatch, InvalidArguments, LimitExceeded, Objec
 from rpcx.messages import Call, Fault, Reply, Return
 from rpcx.protocol.connection import BATCH, END, FAULT, ITEM, ITEM_NOW, RETURN, RETURN_NOW, Connection
 from rpcx.protocol.frames import NO_SEGMENTS
+from rpcx.remoting.access import Gate
 from rpcx.remoting.dispatch import BatchedRun, FailedRun, IncomingBatch, IncomingCall, IncomingOneway, IncomingStream
 from rpcx.remoting.objects import Entry, ObjectTable, SingleCall
 from rpcx.remoting.proxy import Flavour, as_flavour
@@ -29,6 +30,13 @@ class Incoming(Wire):
         self._serving: dict[int, IncomingCall] = {}  # the peer's calls that are not answered
         self._oneways: deque[IncomingOneway] = deque()  # waiting for the one that runs
         self._oneway_runs = False
+        self._find: Callable[[str, str], Entry] = self._not_open  # the gate's, once opened
+
+    def admit(self, gate: Gate, *, detail: bool) -> None:
+        """The peer is known: from now on it reaches what is behind ``gate``, and sees tracebacks if ``detail``."""
+        self.gate = gate
+        self._find = gate.find
+        self._detail = detail
 
     # --- calls -------------------------------------------------------------------------------------------------
 
@@ -55,7 +63,7 @@ class Incoming(Wire):
                 rest = None
             else:
                 target, name, args, timeout, *rest = envelope
-            entry = self.table.find(target)
+            entry = self._find(target, name)
         except (ValueError, TypeError):
             raise ProtocolError("a call's envelope is [target, method, args, seconds, kwargs?, meta?]") from None
         depth = self._check_meta(rest[1], entry) if rest and rest[1] else 0
