@@ -11,7 +11,7 @@ The same host runs under threads (``with``) or in somebody's event loop (``async
 
 import contextlib
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Self
 
 from rpcx.abc import Job, Listener, PeerFacts, Session, Stream
@@ -123,24 +123,40 @@ class Host:
         """Take back what was registered or published as ``uri``; calls that run on it end normally."""
         self._realm.table.withdraw(uri)
 
-    def listen(self, url: str, *, insecure: bool = False) -> str:
+    def listen(
+        self,
+        url: str,
+        *,
+        insecure: bool = False,
+        allow_uids: Collection[int | str] = (),
+        allow_gids: Collection[int | str] = (),
+    ) -> str:
         """Open a channel; returns its URL, with the port that was really bound.
 
         Args:
             url: ``tcp://127.0.0.1:0``, ``pipe://name``, ``inproc://name``. TCP is mutual TLS with pinned keys; the
                 URL that is returned has the key of this host.
             insecure: plain TCP instead, on loopback only.
+            allow_uids: users of this machine, by number or name, that a pipe lets in besides this one. What they may
+                call the rules say. The URL that is returned then names this user: ``pipe://bank?user=1000``.
+            allow_gids: groups, likewise.
 
         Raises:
             OSError: the place is taken.
             AccessDenied: the channel's rules forbid it.
-            ValueError: the URL is none.
+            ValueError: the URL is none, or its channel does not know users.
         """
         if self._closed:
             raise RuntimeError("this host is closed; make another")
         parsed = parse(url)
         channel = find_channel(parsed.scheme)()
-        listener: Listener = channel.listen(parsed, insecure=insecure)
+        listener: Listener
+        if allow_uids or allow_gids:
+            if not hasattr(channel, "listen_for"):
+                raise ValueError(f"{url}: allow_uids and allow_gids are for pipe://; here keys tell who calls")
+            listener = channel.listen_for(parsed, allow_uids, allow_gids)
+        else:
+            listener = channel.listen(parsed, insecure=insecure)
         self._listeners[listener] = lambda facts: self._realm.session(channel, parsed, facts)
         if self._pump is not None:
             self._pump.listen(listener)

@@ -70,34 +70,12 @@ def resolved_here(said: Rule) -> Rule:
 
 
 def _resolved(word: str) -> str:
+    from rpcx.security.users import gid_of, uid_of
+
     kind, _, name = word.partition(":")
     if kind == "user":
         return f"principal:uid:{uid_of(name)}"
     return f"gid:{gid_of(name)}" if kind == "group" else word
-
-
-def uid_of(user: str | int) -> int:
-    """A user's number. Raises ValueError: this machine knows none of this name."""
-    if isinstance(user, int) or user.isdecimal():
-        return int(user)
-    try:
-        import pwd
-
-        return pwd.getpwnam(user).pw_uid
-    except (ImportError, KeyError):
-        raise ValueError(f"this machine knows no user {user!r}") from None
-
-
-def gid_of(group: str | int) -> int:
-    """A group's number. Raises ValueError: this machine knows none of this name."""
-    if isinstance(group, int) or group.isdecimal():
-        return int(group)
-    try:
-        import grp
-
-        return grp.getgrnam(group).gr_gid
-    except (ImportError, KeyError):
-        raise ValueError(f"this machine knows no group {group!r}") from None
 
 
 def words_of(peer: PeerFacts) -> Rule:
