@@ -35,6 +35,7 @@ class PeerFacts:
     fingerprint: str | None = None  # of the key that it proved: "sha256:…"
     owner: bool = False  # it is this very user: the same uid on a pipe, the same key over TLS
     name: str = ""  # what it calls itself: program and pid; never trusted
+    connection: str = ""  # by what the audit log calls this connection; empty: it is not open yet
 
     def __str__(self) -> str:
         known = f"{self.channel} {self.address}"

@@ -10,6 +10,7 @@ The same host runs under threads (``with``) or in somebody's event loop (``async
 """
 
 import contextlib
+import os
 import threading
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Self
@@ -22,12 +23,25 @@ from rpcx.plugins import channel as find_channel
 from rpcx.protocol.handshake import Limits
 from rpcx.realm import FORMATTERS, GRACE, Realm, secured
 from rpcx.remoting.access import Access, Authorize, Said
+from rpcx.security.audit import event, keep, leave
 from rpcx.sinks.chain import Sink
 
 if TYPE_CHECKING:  # at run time only when a host enters a loop: importing asyncio takes 46 ms
     import asyncio
 
     from rpcx.drivers.aio import AioPump
+    from rpcx.security.audit_log import AuditLog
+
+
+def _kept(audit: "str | os.PathLike[str] | AuditLog | None") -> "AuditLog | None":
+    """The audit log, told of events from now on."""
+    if audit is None:
+        return None
+    from rpcx.security.audit_log import AuditLog
+
+    kept = audit if isinstance(audit, AuditLog) else AuditLog(audit)
+    keep(kept)
+    return kept
 
 
 class Host:
@@ -43,10 +57,12 @@ class Host:
             (see `rpcx.remoting.access`); default nobody.
         authorize: ``authorize(peer, contract, method)`` says about each method that the rules admit a peer to, which
             is not the owner, whether it may after all. Asked once per connection; must not block.
+        audit: a file for what matters to security, a JSON line for each event of this process, or an
+            `rpcx.security.audit_log.AuditLog`.
         spin: seconds to look for the next call before sleeping; 0 never does (see `rpcx.drivers.waiting`).
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  # keyword-only: what a host can be told
         self,
         *,
         formatters: Sequence[str] = FORMATTERS,
@@ -57,12 +73,14 @@ class Host:
         spin: float = SPIN_SECONDS,
         allow: Iterable[str] | None = None,
         authorize: Authorize | None = None,
+        audit: "str | os.PathLike[str] | AuditLog | None" = None,
     ) -> None:
         self._realm = Realm(
             role="server", flavour="sync", formatters=formatters, sinks=sinks, limits=limits or Limits(),
             grace=grace, custom_errors=custom_errors, spawn=self._run, rearm=self._rearm,
             access=Access(allow, authorize),
         )  # fmt: skip
+        self._audit = _kept(audit)
         self._spin = spin
         self._pump: Pump | None = None  # set while running under threads
         self._aio: AioPump | None = None  # set while running in a loop
@@ -157,6 +175,7 @@ class Host:
             listener = channel.listen_for(parsed, allow_uids, allow_gids)
         else:
             listener = channel.listen(parsed, insecure=insecure)
+        event("listen", channel=parsed.scheme, address=listener.url, result="insecure" if insecure else None)
         self._listeners[listener] = lambda facts: self._realm.session(channel, parsed, facts)
         if self._pump is not None:
             self._pump.listen(listener)
@@ -218,6 +237,7 @@ class Host:
             self._pump.close()
             self._pump = None
         self._listeners.clear()
+        self._close_audit()
 
     # --- running in an event loop --------------------------------------------------------------------------
 
@@ -255,6 +275,7 @@ class Host:
                 job.run()
         for task in list(self._tasks):
             await task
+        self._close_audit()
 
     async def wait_async(self) -> None:
         """Wait until `stop` is called or the task is cancelled."""
@@ -280,6 +301,11 @@ class Host:
     def __repr__(self) -> str:
         state = "closed" if self._closed else ", ".join(self.urls) or "not listening"
         return f"<Host {state}, {len(self._realm.endpoints)} connected>"
+
+    def _close_audit(self) -> None:
+        if self._audit is not None:
+            leave(self._audit)
+            self._audit.close()
 
     # --- within --------------------------------------------------------------------------------------------
 

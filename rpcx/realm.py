@@ -7,6 +7,7 @@ the connection they were registered on, and disposes of what ended.
 import inspect
 import logging
 import os
+import secrets
 import sys
 import time
 import weakref
@@ -15,6 +16,7 @@ from typing import Any, Final
 
 from rpcx.abc import Address, Job, PeerFacts, Session, Stream
 from rpcx.context import options
+from rpcx.errors import LimitExceeded
 from rpcx.lifetime.manager import AskSponsor, LeaseManager
 from rpcx.plugins import formatter as find_formatter
 from rpcx.protocol.connection import Connection, Role
@@ -25,6 +27,7 @@ from rpcx.remoting.endpoint import Endpoint
 from rpcx.remoting.objects import ABSENT, HOST_URI, ObjectTable
 from rpcx.remoting.proxy import Flavour, Proxy, dynamic_method
 from rpcx.remoting.service import HostService
+from rpcx.security import audit
 from rpcx.sinks.chain import Chain, Sink, load_sinks, negotiated
 
 log = logging.getLogger("rpcx")
@@ -209,6 +212,9 @@ class Realm:
 
     def _opened(self, endpoint: Endpoint) -> None:
         facts = endpoint.facts
+        facts.connection = secrets.token_hex(4)
+        if self._role == "server":
+            audit.event("auth-ok", peer=facts, result="owner" if facts.owner else " ".join(sorted(facts.roles)))
         if not facts.owner:  # the session's id is the peer's own word: nobody gets at another's by repeating it
             endpoint.holder = (facts.channel, facts.principal, facts.fingerprint, endpoint.holder)
         endpoint.admit(self.gate(facts, endpoint.holder), detail=facts.owner and not self._custom_errors)
@@ -219,6 +225,8 @@ class Realm:
             self.table.manager.holder_back(endpoint.holder, time.monotonic())
 
     def _ended(self, endpoint: Endpoint, error: Exception | None) -> None:
+        if isinstance(error, LimitExceeded):
+            audit.event("limit-hit", peer=endpoint.facts, result=str(error))
         self.endpoints.discard(endpoint)
         if any(other.holder == endpoint.holder for other in list(self.endpoints)):
             return  # the client is back already, over a connection made before this one was noticed dead

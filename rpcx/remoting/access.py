@@ -28,6 +28,7 @@ from rpcx.errors import ObjectExpired, ObjectNotFound
 from rpcx.remoting.contract import Contract, Method
 from rpcx.remoting.objects import HANDED, HOST_URI, Entry, Leased, ObjectTable
 from rpcx.remoting.rules import EVERYBODY, NOBODY, Rule, resolved, resolved_here, rule, words_of
+from rpcx.security import audit
 
 log = logging.getLogger("rpcx")
 
@@ -198,11 +199,11 @@ class GuardedGate:
             self._look_again()
         rules = entry.rules if entry.rules is not None else self._access.rules(entry)
         if rules.get(method, NOBODY).isdisjoint(self._words):
-            raise self._denied(target, method, entry)
+            raise self._denied(target, method, entry, "no rule" if method in rules else "absent")
         if self._holder is not None and not entry.held_by(self._holder):
-            raise self._denied(target, method, entry)
+            raise self._denied(target, method, entry, "not held")
         if self._access.authorize is not None and not self._authorized(entry, method):
-            raise self._denied(target, method, entry)
+            raise self._denied(target, method, entry, "not authorized")
         return entry
 
     def _authorized(self, entry: Entry, method: str) -> bool:
@@ -222,8 +223,10 @@ class GuardedGate:
             self._answers[contract, method] = answer
         return answer
 
-    def _denied(self, target: str, method: str, entry: Entry | None) -> ObjectNotFound:
+    def _denied(self, target: str, method: str, entry: Entry | None, why: str) -> ObjectNotFound:
         """The one answer; only of what was handed out, by an id nobody guesses, it is told that it ended."""
+        contract = entry.contract.name if entry is not None and entry.contract is not None else None
+        audit.event("authz-deny", peer=self._peer, object_type=contract, object=target, method=method, result=why)
         if isinstance(target, str) and HANDED.search(target):
             gone = self._table.gone(target)
             if isinstance(gone, ObjectExpired):
@@ -239,7 +242,7 @@ class GuardedGate:
     def entry(self, uri: str) -> Entry:
         entry = self._table.peek(uri)
         if not self.methods(entry):
-            raise self._denied(uri, "", entry)
+            raise self._denied(uri, "", entry, "nothing of it, or absent")
         return entry
 
     def methods(self, entry: Entry) -> list[str]:
@@ -252,7 +255,7 @@ class GuardedGate:
     def create(self, name: str, args: list[Any], kwargs: dict[str, Any]) -> object:
         known = self._table.activation(name)
         if known is None or not self._may_create(*known):
-            raise self._denied(name, CREATE, None)
+            raise self._denied(name, CREATE, None, "absent" if known is None else "no rule")
         return self._table.activate(name, args, kwargs)
 
     def may_create(self, contract: Contract) -> bool:

@@ -16,6 +16,7 @@ from rpcx.remoting.dispatch import BatchedRun, FailedRun, IncomingBatch, Incomin
 from rpcx.remoting.objects import Entry, ObjectTable, SingleCall
 from rpcx.remoting.proxy import Flavour, as_flavour
 from rpcx.remoting.wire import Wire
+from rpcx.security import audit
 from rpcx.sinks.lowering import SCALARS
 
 log = logging.getLogger("rpcx")
@@ -158,6 +159,8 @@ class Incoming(Wire):
     def _refuse(self, call_id: int, error: Exception) -> None:
         if isinstance(error, ValueError) and not isinstance(error, RpcxError):
             error = ProtocolError(f"the call cannot be decoded: {error}")
+        if isinstance(error, LimitExceeded):
+            audit.event("limit-hit", peer=self.facts, result=str(error))
         if isinstance(error, _Answered):
             self._answer(call_id, RETURN, [error.value])
         else:

@@ -27,6 +27,7 @@ from rpcx.lifetime.lease import LiveLease
 from rpcx.lifetime.manager import Ended, LeaseManager
 from rpcx.remoting.contract import Contract, Marks, Method, MethodKind, Mode, contract_of
 from rpcx.remoting.proxy import Proxy, forwarding
+from rpcx.security import audit
 
 log = logging.getLogger("rpcx")
 
@@ -429,8 +430,10 @@ class ObjectTable:
         """End what has ended; the rest of the manager's actions is returned (sponsors to ask)."""
         with self.lock:
             actions = self.manager.tick(now)
-            ended = [self._take_out(action.object_id) for action in actions if isinstance(action, Ended)]
-        for entry, instance in ended:
+            ended = [(*self._take_out(each.object_id), each) for each in actions if isinstance(each, Ended)]
+        for entry, instance, action in ended:
+            contract = entry.contract.name if entry is not None and entry.contract is not None else None
+            audit.event("lease-expire", object_type=contract, object=action.object_id, result=action.why)
             if isinstance(entry, Singleton):
                 entry.forget(instance)
                 self._dispose(instance)

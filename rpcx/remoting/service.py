@@ -4,6 +4,7 @@ It is a remote object like any other: making client-activated objects, renewing 
 looking around are ordinary calls to it. A pure client offers it too, for what it passes by reference.
 """
 
+import time
 from collections.abc import Collection, Mapping
 from typing import Any
 
@@ -15,6 +16,7 @@ from rpcx.remoting.contract import Mode
 from rpcx.remoting.decorators import method, remote
 from rpcx.remoting.objects import HOST_URI, Entry, Leased, ObjectTable, Singleton
 from rpcx.remoting.proxy import Proxy
+from rpcx.security import audit
 
 
 @remote(name="rpcx.Host")
@@ -27,7 +29,15 @@ class HostService:
 
     def create(self, contract: str, args: list[Any], kwargs: dict[str, Any]) -> Any:  # a remote object
         """Make a client-activated object with these constructor arguments."""
-        return _gate().create(contract, args, kwargs)
+        begun, result = time.perf_counter(), "ok"
+        try:
+            return _gate().create(contract, args, kwargs)
+        except Exception as error:
+            result = type(error).__name__
+            raise
+        finally:
+            taken = round((time.perf_counter() - begun) * 1000, 3)
+            audit.event("create", peer=serving.get().peer, object_type=contract, result=result, ms=taken)  # type: ignore[union-attr]  # as in _gate
 
     @method(idempotent=True)
     def contract(self, uri: str, name: str) -> dict[str, Any] | None:  # plain data

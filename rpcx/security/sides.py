@@ -21,6 +21,7 @@ from typing import Final
 
 from rpcx.abc import PeerFacts
 from rpcx.errors import AuthenticationFailed, ConnectionLost, NotSent, ProtocolError, RpcxError
+from rpcx.security import audit
 from rpcx.security.identity import Identity, fingerprint_of, own_identity
 from rpcx.security.tls import TlsSession
 from rpcx.security.trust import Principal, TrustStore
@@ -88,6 +89,7 @@ class ServerSide:
 
     def refused(self, facts: PeerFacts, error: RpcxError) -> None:
         log.info("%s: refused: %s", facts, error)
+        audit.event("auth-fail", peer=facts, result=str(error))
 
     # --- live sessions: a `Timed` of the pump ------------------------------------------------------------------
 
@@ -108,12 +110,14 @@ class ServerSide:
         if generation == self._judged:
             return
         self._judged = generation
+        audit.event("key-change", channel="tcp", result="whose keys are trusted has changed")
         for session in list(self._live):
             principal = self._trust.principal_of(session.certificate)
             if principal is not None:
                 _note(session.facts, principal.fingerprint, principal, self.identity)
                 continue
             log.warning("%s: the key of %s is trusted no more: closed", session.facts, session.facts.principal)
+            audit.event("revoke", peer=session.facts, result="its key is trusted no more")
             session.end(AuthenticationFailed(f"the key {session.facts.fingerprint} is trusted no more"))
 
 
