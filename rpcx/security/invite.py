@@ -1,6 +1,6 @@
 """Two users who do not know each other's key exchange them, by a code that is good once.
 
-One **invites**: it waits on a port and shows a code of 130 random bits. The other **accepts** with address and code,
+One **invites**: it waits on a port and shows a code of 128 random bits. The other **accepts** with address and code,
 told by whatever way is trusted: telephone, messenger, paper. Then each trusts the other's key, and the inviter knows
 by which name and roles.
 
