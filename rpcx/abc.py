@@ -9,7 +9,7 @@ out and sends what the session has ready. It knows nothing of calls or objects, 
 another session. Parameters are positional-only, so that a plug-in may name its own.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
 
@@ -35,6 +35,7 @@ class PeerFacts:
     fingerprint: str | None = None  # of the key that it proved: "sha256:…"
     owner: bool = False  # it is this very user: the same uid on a pipe, the same key over TLS
     name: str = ""  # what it calls itself: program and pid; never trusted
+    connection: str = ""  # by what the audit log calls this connection; empty: it is not open yet
 
     def __str__(self) -> str:
         known = f"{self.channel} {self.address}"
@@ -134,6 +135,14 @@ class Channel(Protocol):
             OSError: the place is taken; the message says by whom when that can be known.
             AccessDenied: the channel's rules forbid it.
         """
+        ...
+
+
+class Selective(Protocol):
+    """What a channel has besides, that tells the users of this machine apart."""
+
+    def listen_for(self, address: Address, uids: Collection[int | str], gids: Collection[int | str], /) -> Listener:
+        """Open a door for these users and groups too, by number or name; see `Channel.listen`."""
         ...
 
 

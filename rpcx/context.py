@@ -1,8 +1,9 @@
 """The call that runs now, and how further calls are made from here.
 
 Inside a remote method `peer`, `deadline`, `uri`, `method` and `cancelled` tell about the call being served
-(``rpcx.context.peer``); outside of one they raise LookupError. `check` and `options` are part of the public
-API as ``rpcx.check`` and ``rpcx.options``.
+(``rpcx.context.peer``); outside of one they raise LookupError. ``peer`` is who calls, as its channel found out:
+``principal``, ``roles``, ``owner`` and the rest of `rpcx.abc.PeerFacts`. `check` and `options` are part of the
+public API as ``rpcx.check`` and ``rpcx.options``.
 """
 
 import time
@@ -39,7 +40,7 @@ class CurrentCall(Protocol):
 serving: Final[ContextVar[CurrentCall | None]] = ContextVar("rpcx.serving", default=None)
 timeouts: Final[ContextVar[float | None]] = ContextVar("rpcx.timeout", default=DEFAULT_TIMEOUT)
 
-peer: PeerFacts  # who calls
+peer: PeerFacts  # who calls, and what it may be trusted with
 deadline: float | None  # monotonic seconds at which the caller gives up; None: never
 uri: str  # the object's
 method: str  # the method's name on the wire

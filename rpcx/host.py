@@ -10,8 +10,9 @@ The same host runs under threads (``with``) or in somebody's event loop (``async
 """
 
 import contextlib
+import os
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Self
 
 from rpcx.abc import Job, Listener, PeerFacts, Session, Stream
@@ -21,12 +22,26 @@ from rpcx.drivers.waiting import SPIN_SECONDS
 from rpcx.plugins import channel as find_channel
 from rpcx.protocol.handshake import Limits
 from rpcx.realm import FORMATTERS, GRACE, Realm, secured
+from rpcx.remoting.access import Access, Authorize, Said
+from rpcx.security.audit import event, keep, leave
 from rpcx.sinks.chain import Sink
 
 if TYPE_CHECKING:  # at run time only when a host enters a loop: importing asyncio takes 46 ms
     import asyncio
 
     from rpcx.drivers.aio import AioPump
+    from rpcx.security.audit_log import AuditLog
+
+
+def _kept(audit: "str | os.PathLike[str] | AuditLog | None") -> "AuditLog | None":
+    """The audit log, told of events from now on."""
+    if audit is None:
+        return None
+    from rpcx.security.audit_log import AuditLog
+
+    kept = audit if isinstance(audit, AuditLog) else AuditLog(audit)
+    keep(kept)
+    return kept
 
 
 class Host:
@@ -38,10 +53,16 @@ class Host:
         limits: bounds for what clients send.
         grace: seconds a lost client has to come back before what it held is released.
         custom_errors: send only type and message of exceptions, no traceback.
+        allow: who may call what has a name and no rule of its own, besides the owner: roles, "principal:NAME", "*"
+            (see `rpcx.remoting.access`); default nobody.
+        authorize: ``authorize(peer, contract, method)`` says about each method that the rules admit a peer to, which
+            is not the owner, whether it may after all. Asked once per connection; must not block.
+        audit: a file for what matters to security, a JSON line for each event of this process, or an
+            `rpcx.security.audit_log.AuditLog`.
         spin: seconds to look for the next call before sleeping; 0 never does (see `rpcx.drivers.waiting`).
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  # keyword-only: what a host can be told
         self,
         *,
         formatters: Sequence[str] = FORMATTERS,
@@ -50,11 +71,16 @@ class Host:
         grace: float = GRACE,
         custom_errors: bool = False,
         spin: float = SPIN_SECONDS,
+        allow: Iterable[str] | None = None,
+        authorize: Authorize | None = None,
+        audit: "str | os.PathLike[str] | AuditLog | None" = None,
     ) -> None:
         self._realm = Realm(
             role="server", flavour="sync", formatters=formatters, sinks=sinks, limits=limits or Limits(),
             grace=grace, custom_errors=custom_errors, spawn=self._run, rearm=self._rearm,
+            access=Access(allow, authorize),
         )  # fmt: skip
+        self._audit = _kept(audit)
         self._spin = spin
         self._pump: Pump | None = None  # set while running under threads
         self._aio: AioPump | None = None  # set while running in a loop
@@ -67,48 +93,89 @@ class Host:
 
     # --- what it offers ------------------------------------------------------------------------------------
 
-    def register(self, *classes: type, factory: Callable[..., object] | None = None) -> None:
+    def register(
+        self,
+        *classes: type,
+        factory: Callable[..., object] | None = None,
+        uri: str | None = None,
+        allow: Iterable[str] | None = None,
+        methods: Mapping[str, Iterable[str]] | None = None,
+    ) -> None:
         """Offer remote classes, each in the way its decorator said.
 
         Args:
             classes: decorated classes, or implementations of decorated ones.
             factory: makes the instances instead of the class itself (for one class at a time).
+            uri: another one than the decorator's (for one class at a time).
+            allow: who may call, instead of whom the class's decorator allows; ``[]``: the owner only.
+            methods: the same for single methods; ``__init__`` is making an instance.
 
         Raises:
             TypeError: a class is not decorated, is abstract, or cannot be made without arguments.
-            ValueError: the uri is taken.
+            ValueError: the uri is taken, or a rule makes no sense.
         """
-        if factory is not None and len(classes) != 1:
-            raise TypeError("factory=... goes with one class at a time")
+        if len(classes) != 1 and (factory is not None or uri is not None or methods is not None):
+            raise TypeError("factory=, uri= and methods= go with one class at a time")
         for cls in classes:
-            self._realm.table.register(cls, factory)
+            self._realm.register(cls, Said(allow, methods, getattr(cls, "__name__", str(cls))), factory, uri)
 
-    def publish(self, instance: object, uri: str) -> None:
-        """Give an existing object a uri. It stays until `withdraw`, whoever holds it."""
-        self._realm.table.publish(instance, uri)
+    def publish(
+        self,
+        instance: object,
+        uri: str,
+        *,
+        allow: Iterable[str] | None = None,
+        methods: Mapping[str, Iterable[str]] | None = None,
+    ) -> None:
+        """Give an existing object a uri. It stays until `withdraw`, whoever holds it.
+
+        Args:
+            instance: of a remote class.
+            uri: where clients find it.
+            allow: who may call it, instead of whom its class's decorator allows; ``[]``: the owner only.
+            methods: the same for single methods.
+        """
+        self._realm.publish(instance, uri, Said(allow, methods, uri))
 
     def withdraw(self, uri: str) -> None:
         """Take back what was registered or published as ``uri``; calls that run on it end normally."""
         self._realm.table.withdraw(uri)
 
-    def listen(self, url: str, *, insecure: bool = False) -> str:
+    def listen(
+        self,
+        url: str,
+        *,
+        insecure: bool = False,
+        allow_uids: Collection[int | str] = (),
+        allow_gids: Collection[int | str] = (),
+    ) -> str:
         """Open a channel; returns its URL, with the port that was really bound.
 
         Args:
             url: ``tcp://127.0.0.1:0``, ``pipe://name``, ``inproc://name``. TCP is mutual TLS with pinned keys; the
                 URL that is returned has the key of this host.
             insecure: plain TCP instead, on loopback only.
+            allow_uids: users of this machine, by number or name, that a pipe lets in besides this one. What they may
+                call the rules say. The URL that is returned then names this user: ``pipe://bank?user=1000``.
+            allow_gids: groups, likewise.
 
         Raises:
             OSError: the place is taken.
             AccessDenied: the channel's rules forbid it.
-            ValueError: the URL is none.
+            ValueError: the URL is none, or its channel does not know users.
         """
         if self._closed:
             raise RuntimeError("this host is closed; make another")
         parsed = parse(url)
         channel = find_channel(parsed.scheme)()
-        listener: Listener = channel.listen(parsed, insecure=insecure)
+        listener: Listener
+        if allow_uids or allow_gids:
+            if not hasattr(channel, "listen_for"):
+                raise ValueError(f"{url}: allow_uids and allow_gids are for pipe://; here keys tell who calls")
+            listener = channel.listen_for(parsed, allow_uids, allow_gids)
+        else:
+            listener = channel.listen(parsed, insecure=insecure)
+        event("listen", channel=parsed.scheme, address=listener.url, result="insecure" if insecure else None)
         self._listeners[listener] = lambda facts: self._realm.session(channel, parsed, facts)
         if self._pump is not None:
             self._pump.listen(listener)
@@ -170,6 +237,7 @@ class Host:
             self._pump.close()
             self._pump = None
         self._listeners.clear()
+        self._close_audit()
 
     # --- running in an event loop --------------------------------------------------------------------------
 
@@ -207,6 +275,7 @@ class Host:
                 job.run()
         for task in list(self._tasks):
             await task
+        self._close_audit()
 
     async def wait_async(self) -> None:
         """Wait until `stop` is called or the task is cancelled."""
@@ -232,6 +301,11 @@ class Host:
     def __repr__(self) -> str:
         state = "closed" if self._closed else ", ".join(self.urls) or "not listening"
         return f"<Host {state}, {len(self._realm.endpoints)} connected>"
+
+    def _close_audit(self) -> None:
+        if self._audit is not None:
+            leave(self._audit)
+            self._audit.close()
 
     # --- within --------------------------------------------------------------------------------------------
 

@@ -7,22 +7,27 @@ the connection they were registered on, and disposes of what ended.
 import inspect
 import logging
 import os
+import secrets
 import sys
 import time
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from typing import Any, Final
 
 from rpcx.abc import Address, Job, PeerFacts, Session, Stream
 from rpcx.context import options
+from rpcx.errors import LimitExceeded
 from rpcx.lifetime.manager import AskSponsor, LeaseManager
 from rpcx.plugins import formatter as find_formatter
 from rpcx.protocol.connection import Connection, Role
 from rpcx.protocol.handshake import Limits, Offer
+from rpcx.remoting.access import Access, Gate, Said
+from rpcx.remoting.contract import Contract, Mode, contract_of
 from rpcx.remoting.endpoint import Endpoint
-from rpcx.remoting.objects import HOST_URI, ObjectTable
+from rpcx.remoting.objects import ABSENT, HOST_URI, ObjectTable
 from rpcx.remoting.proxy import Flavour, Proxy, dynamic_method
 from rpcx.remoting.service import HostService
+from rpcx.security import audit
 from rpcx.sinks.chain import Chain, Sink, load_sinks, negotiated
 
 log = logging.getLogger("rpcx")
@@ -113,7 +118,9 @@ class Realm:
         custom_errors: bool,
         spawn: Callable[[Job], None],
         rearm: Callable[[], None],
+        access: Access | None = None,
     ) -> None:
+        self.access = access or Access()
         self.flavour: Flavour = flavour
         self.table = ObjectTable(LeaseManager(grace=grace), time.monotonic, self._dispose, rearm)
         self.facts: dict[str, object] = {"name": _program(), "pid": os.getpid()}
@@ -175,7 +182,53 @@ class Realm:
     def _chain(self, formatter: str) -> Chain:
         return Chain(self._formatters[formatter], self._sinks)
 
+    def register(
+        self, cls: type, said: Said, factory: Callable[..., object] | None = None, uri: str | None = None
+    ) -> None:
+        """Offer a class; see `Host.register`."""
+        contract = contract_of(cls)
+        if contract is not None and contract.mode in (Mode.SINGLETON, Mode.SINGLE_CALL):
+            place = uri or contract.uri or ""
+            self._say(place, contract, said)
+            self.table.register(cls, factory, uri)
+            self.access.rules(self.table.peek(place))
+            return
+        if uri is not None:
+            raise TypeError(f"{cls.__name__} is made by clients or by the application: it has no uri, so not {uri!r}")
+        if contract is not None:
+            said.check(contract.methods)
+            self.access.say_of_class(cls, said)
+        self.table.register(cls, factory)
+
+    def publish(self, instance: object, uri: str, said: Said) -> None:
+        """Offer an object; see `Host.publish`."""
+        contract = contract_of(type(instance))
+        if contract is not None:
+            self._say(uri, contract, said)
+        self.table.publish(instance, uri)
+        self.access.rules(self.table.peek(uri))
+
+    def _say(self, uri: str, contract: Contract, said: Said) -> None:
+        """Before the object is there, so that it is never there without its rule; unless the place is taken."""
+        said.check(contract.methods)
+        if self.table.peek(uri) is ABSENT:
+            self.access.say_of_object(uri, said)
+
+    def gate(self, facts: PeerFacts, holder: Hashable) -> Gate:
+        """What the peer of ``facts`` can reach here; ``holder`` is under what the table knows it.
+
+        A client's table has only what it handed to its one server, over whichever connection.
+        """
+        return self.access.gate(self.table, facts, holder if self._role == "server" else None)
+
     def _opened(self, endpoint: Endpoint) -> None:
+        facts = endpoint.facts
+        facts.connection = secrets.token_hex(4)
+        if self._role == "server":
+            audit.event("auth-ok", peer=facts, result="owner" if facts.owner else " ".join(sorted(facts.roles)))
+        if not facts.owner:  # the session's id is the peer's own word: nobody gets at another's by repeating it
+            endpoint.holder = (facts.channel, facts.principal, facts.fingerprint, endpoint.holder)
+        endpoint.admit(self.gate(facts, endpoint.holder), detail=facts.owner and not self._custom_errors)
         before = self._lost.pop(endpoint.holder, None)
         if before is not None:
             endpoint.adopt(before)
@@ -183,6 +236,8 @@ class Realm:
             self.table.manager.holder_back(endpoint.holder, time.monotonic())
 
     def _ended(self, endpoint: Endpoint, error: Exception | None) -> None:
+        if isinstance(error, LimitExceeded):
+            audit.event("limit-hit", peer=endpoint.facts, result=str(error))
         self.endpoints.discard(endpoint)
         if any(other.holder == endpoint.holder for other in list(self.endpoints)):
             return  # the client is back already, over a connection made before this one was noticed dead

@@ -22,7 +22,7 @@ LONGER_MODULES: dict[str, tuple[int, str]] = {
     "rpcx/protocol/connection.py": (560, "one state machine; its rules are checked by reading one file"),
     "rpcx/remoting/dispatch.py": (500, "the kinds of incoming calls are told apart by reading them beside each other"),
     "rpcx/drivers/threads.py": (640, "one machine of who leads; its races are checked by reading one file"),
-    "rpcx/remoting/objects.py": (520, "the ways to live are told apart by reading them beside each other"),
+    "rpcx/remoting/objects.py": (540, "the ways to live are told apart by reading them beside each other"),
 }
 
 # So may a function.
@@ -32,6 +32,7 @@ LONGER_FUNCTIONS: dict[str, str] = {}
 TESTED_ELSEWHERE: dict[str, str] = {
     "rpcx/__init__.py": "only re-exports: test_house and test_imports",
     "rpcx/abc.py": "holds the seams and no code; each implementation is tested",
+    "rpcx/remoting/differences.py": "with what it compares: tests/remoting/test_contract.py",
     "rpcx/remoting/dispatch.py": "whole calls: tests/remoting/test_calls.py",
     "rpcx/remoting/endpoint.py": "whole calls: tests/remoting/test_calls.py",
     "rpcx/remoting/incoming.py": "whole calls: tests/remoting/test_calls.py",

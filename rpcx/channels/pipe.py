@@ -9,6 +9,8 @@ On POSIX it is a Unix domain socket in a private directory:
   was killed, and is replaced; a live host's is never stolen;
 - both ends ask the kernel who the other is, and refuse another user. Root is not implied.
 
+Other users come in only where `PipeChannel.listen_for` names them; such pipes live elsewhere (`rpcx.channels.shared`).
+
 Windows has named pipes of its own; until they can be tested there, the channel says so.
 """
 
@@ -16,16 +18,21 @@ import errno
 import os
 import secrets
 import socket
+import stat
 import tempfile
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Final
 
 from rpcx.abc import Address, PeerFacts
+from rpcx.channels.shared import Guests, found_socket, made_directory
 from rpcx.channels.sockets import BACKLOG, SocketListener, SocketStream, credentials
 from rpcx.errors import AccessDenied, NotSent
 from rpcx.security.files import directory_problem
+from rpcx.security.users import gid_of, groups_of, uid_of
 
 DIRECTORY: Final = "RPCX_RUNTIME_DIR"  # environment: where the pipes are; the same rules hold for it
+NO_GUESTS: Final = Guests()  # the default: this user alone
 LONGEST_PATH: Final = 100  # bytes; sun_path has 104 to 108, and a temporary name is a little longer
 
 
@@ -36,12 +43,15 @@ class PipeChannel:
 
     def connect(self, address: Address, timeout: float, *, insecure: bool = False) -> SocketStream:  # the seam's
         """Reach the host that listens as ``name``; refuse one that runs as another user."""
-        path = _path(address.location)
+        path, uid = _found(address)
         sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
             sock.settimeout(timeout)
             sock.connect(str(path))
-            return SocketStream(sock, _facts(sock, address.location))
+            facts = _facts(sock, address.location, Guests(frozenset({uid})))
+            if facts.uid not in (uid, None):
+                raise AccessDenied(f"{facts.address}: the host runs as user {facts.uid}, not {uid}")
+            return SocketStream(sock, facts)
         except AccessDenied:
             sock.close()
             raise
@@ -52,21 +62,24 @@ class PipeChannel:
 
     def listen(self, address: Address, *, insecure: bool = False) -> SocketListener:  # the seam's
         """Take the name: lock it, replace a stale socket, never a live one."""
-        path = _path(address.location)
-        lock = _lock(path.with_name(path.name + ".lock"), address.location)
-        try:
-            sock = _placed(path)
-        except BaseException:
-            os.close(lock)
-            raise
-        return _PipeListener(sock, path, lock, address.location)
+        return _listening(_path(address.location), address.location, NO_GUESTS)
+
+    def listen_for(self, address: Address, uids: Collection[int | str], gids: Collection[int | str]) -> SocketListener:
+        """The same for other users as well: those of ``uids``, and members of ``gids``; numbers or names.
+
+        Raises:
+            ValueError: this machine does not know one of them.
+        """
+        guests = Guests(frozenset(map(uid_of, uids)), frozenset(map(gid_of, gids)))
+        return _listening(_path(address.location, made_directory), address.location, guests)
 
 
 class _PipeListener(SocketListener):
     """Holds the name's lock, and takes the socket away when it closes."""
 
-    def __init__(self, sock: socket.socket, path: Path, lock: int, name: str) -> None:
-        super().__init__([sock], f"pipe://{name}", lambda peer, _: _facts(peer, name))
+    def __init__(self, sock: socket.socket, path: Path, lock: int, name: str, guests: Guests) -> None:
+        url = f"pipe://{name}" if guests is NO_GUESTS else f"pipe://{name}?user={os.getuid()}"
+        super().__init__([sock], url, lambda peer, _: _facts(peer, name, guests))
         self._path = path
         self._inode = path.stat().st_ino
         self._lock: int | None = lock
@@ -83,6 +96,16 @@ class _PipeListener(SocketListener):
         # The lock's file stays: were it removed, two hosts could hold locks on two files of one name.
         os.close(self._lock)
         self._lock = None
+
+
+def _listening(path: Path, name: str, guests: Guests) -> _PipeListener:
+    lock = _lock(path.with_name(path.name + ".lock"), name)
+    try:
+        sock = _placed(path, guests)
+    except BaseException:
+        os.close(lock)
+        raise
+    return _PipeListener(sock, path, lock, name, guests)
 
 
 def runtime_directory() -> Path:
@@ -120,12 +143,21 @@ def _is_private(directory: Path) -> bool:
         return False
 
 
-def _path(name: str) -> Path:
+def _found(address: Address) -> tuple[Path, int]:
+    """Where the host is that ``address`` means, and as which user it must run."""
+    user = address.params.get("user")
+    if user is None:
+        return _path(address.location), os.geteuid()
+    uid = uid_of(user)
+    return _path(address.location, lambda: found_socket(address.location, uid).parent), uid
+
+
+def _path(name: str, directory: Callable[[], Path] | None = None) -> Path:
     if not hasattr(socket, "AF_UNIX") or os.name == "nt":
         raise AccessDenied(
             f"pipe://{name}: named pipes are not supported on Windows yet; use tcp://localhost:PORT with insecure=True"
         )
-    path = runtime_directory() / name
+    path = (directory or runtime_directory)() / name
     if len(os.fsencode(path)) > LONGEST_PATH:
         raise ValueError(
             f"{path} is too long for a socket: {LONGEST_PATH} bytes at most; set {DIRECTORY} to a shorter one"
@@ -150,13 +182,17 @@ def _lock(path: Path, name: str) -> int:
     return lock
 
 
-def _placed(path: Path) -> socket.socket:
-    """A listening socket at ``path``. The lock is held, so what is there is stale."""
+def _placed(path: Path, guests: Guests) -> socket.socket:
+    """A listening socket at ``path``. The lock is held, so what is there should be stale; it is tried."""
+    _check_stale(path)
     making = path.with_name(f".{secrets.token_hex(3)}")
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         sock.bind(str(making))
-        making.chmod(0o600)
+        if guests is NO_GUESTS:
+            making.chmod(0o600)
+        else:
+            guests.open(making)
         sock.listen(BACKLOG)
         making.rename(path)
     except BaseException:
@@ -166,10 +202,33 @@ def _placed(path: Path) -> socket.socket:
     return sock
 
 
-def _facts(sock: socket.socket, name: str) -> PeerFacts:
-    """Who is at the other end; another user is refused."""
+def _check_stale(path: Path) -> None:
+    """Raises OSError: something answers at ``path``, or it is no socket; neither is ours to remove."""
+    if not os.path.lexists(path):
+        return
+    if not stat.S_ISSOCK(path.lstat().st_mode):
+        raise FileExistsError(errno.EEXIST, f"{path} is no socket; remove it, or choose another name")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.settimeout(1.0)
+        try:
+            probe.connect(str(path))
+        except (ConnectionRefusedError, FileNotFoundError):
+            return
+        except OSError as error:
+            raise OSError(error.errno, f"{path}: it cannot be told who listens there: {error.strerror}") from error
+    raise OSError(
+        errno.EADDRINUSE, f"{path}: a program that holds no lock listens there; end it, or choose another name"
+    )
+
+
+def _facts(sock: socket.socket, name: str, guests: Guests) -> PeerFacts:
+    """Who is at the other end; a user that is not expected there is refused."""
     pid, uid, gid = credentials(sock)
-    mine = os.geteuid()
-    if uid is not None and uid != mine:
-        raise AccessDenied(f"pipe://{name}: the other side runs as user {uid}, this one as user {mine}")
-    return PeerFacts("pipe", f"pipe://{name}", pid, uid, gid)
+    mine, address = os.geteuid(), f"pipe://{name}"
+    if uid == mine or (uid is None and guests is NO_GUESTS):  # where the system does not tell, the directory does
+        return PeerFacts("pipe", address, pid, uid, gid, owner=True)
+    groups = groups_of(sock).union(() if gid is None else (gid,))
+    if not guests.admit(uid, groups):
+        raise AccessDenied(f"{address}: the other side runs as user {uid}, this one as user {mine}")
+    roles = frozenset(f"gid:{each}" for each in groups)
+    return PeerFacts("pipe", address, pid, uid, gid, principal=f"uid:{uid}", roles=roles)

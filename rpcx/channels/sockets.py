@@ -10,6 +10,7 @@ from typing import Final
 
 from rpcx.abc import Buffer, PeerFacts
 from rpcx.errors import AccessDenied
+from rpcx.security import audit
 
 log = logging.getLogger("rpcx")
 
@@ -86,6 +87,9 @@ class SocketListener:
                 except (AccessDenied, OSError) as error:
                     self.refused += 1
                     log.warning("%s: refused a connection: %s", self.url, error)
+                    audit.event(
+                        "accept-reject", channel=self.url.partition(":")[0], address=self.url, result=str(error)
+                    )
                     sock.close()
         return None
 

@@ -66,7 +66,7 @@ class TcpChannel:
             side = _client_side(address)
             return _connected(resolved, url, timeout, lambda sock, facts: TlsStream(sock, facts, side))
         _check(resolved, url, address)
-        return _connected(resolved, url, timeout, SocketStream)
+        return _connected(resolved, url, timeout, _trusted)
 
     def listen(self, address: Address, *, insecure: bool = False) -> SocketListener:
         """Bind all of the host's addresses to one port."""
@@ -74,7 +74,7 @@ class TcpChannel:
         resolved = _resolve(address.location)
         if insecure:
             _check(resolved, url, address)
-            return SocketListener(*_listening(resolved, address.location, url), _admit)
+            return SocketListener(*_listening(resolved, address.location, url), _admit_all)
         if "secret" in address.params:
             from rpcx.security.secret import SecretSide
 
@@ -135,6 +135,19 @@ def _listening(resolved: list[Resolved], location: str, url: str) -> tuple[list[
         raise _taken(error, url, port) from error
     shown = f"[{host}]" if ":" in host else host
     return sockets, f"tcp://{shown}:{port}"
+
+
+def _trusted(sock: socket.socket, facts: PeerFacts) -> SocketStream:
+    """The server, of whom nothing is known: ``insecure=True`` says that every user of this machine is trusted."""
+    facts.owner = True
+    return SocketStream(sock, facts)
+
+
+def _admit_all(sock: socket.socket, where: Any) -> PeerFacts:  # a socket address
+    """A client, likewise."""
+    facts = _admit(sock, where)
+    facts.owner = True
+    return facts
 
 
 def _admit(sock: socket.socket, where: Any) -> PeerFacts:  # a socket address

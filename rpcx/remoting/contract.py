@@ -11,7 +11,7 @@ An undecorated subclass of a decorated class implements its contract: same table
 A property is up to three entries: ``total``, ``total.set``, ``total.del``.
 
 The **fingerprint** is a hash over names, kinds, parameters and annotations. Two ends compare it at a proxy's
-first call; if it differs, `difference` decides from the description whether they still fit.
+first call; if it differs, `rpcx.remoting.differences` decides from the description whether they still fit.
 """
 
 import functools
@@ -21,11 +21,12 @@ import json
 import re
 import types
 import weakref
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from enum import Enum
 from typing import Any, Final
 
 from rpcx.lifetime.lease import Lease
+from rpcx.remoting.rules import Rule, rule
 from rpcx.remoting.validation import Arguments, Result
 
 NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}\Z")  # of a method: ASCII, no look-alikes
@@ -57,19 +58,22 @@ class MethodKind(Enum):
 class Marks:
     """What decorators said about one function."""
 
-    __slots__ = ("blocking", "idempotent", "oneway")
+    __slots__ = ("allow", "blocking", "idempotent", "oneway")
 
-    def __init__(self, *, oneway: bool = False, blocking: bool = False, idempotent: bool = False) -> None:
+    def __init__(
+        self, *, oneway: bool = False, blocking: bool = False, idempotent: bool = False, allow: Rule | None = None
+    ) -> None:
         self.oneway = oneway  # no answer is awaited
         self.blocking = blocking  # goes to a worker thread at once
         self.idempotent = idempotent  # may be repeated when it is unknown whether it ran
+        self.allow = allow  # who may call it besides the owner; None: the class says it
 
 
 class Method:
     """One entry of a contract."""
 
     __slots__ = (
-        "arguments", "blocking", "function", "idempotent", "is_async", "kind", "name", "oneway", "result",
+        "allow", "arguments", "blocking", "function", "idempotent", "is_async", "kind", "name", "oneway", "result",
         "slow_until", "streams", "where",
     )  # fmt: skip
 
@@ -81,6 +85,7 @@ class Method:
         self.oneway = marks.oneway
         self.blocking = marks.blocking
         self.idempotent = marks.idempotent
+        self.allow = marks.allow
         plain = inspect.unwrap(function)
         self.streams = kind is MethodKind.STREAM
         self.is_async = inspect.iscoroutinefunction(plain) or inspect.isasyncgenfunction(plain)
@@ -117,16 +122,27 @@ class Contract:
         cls: the decorated class.
         methods: wire name → `Method`; read-only.
         mode, uri, lease: how its instances come to be, where, and how long they live.
+        allow: who may call them besides the owner; None: nothing was said.
     """
 
     def __init__(
-        self, cls: type, *, name: str, mode: Mode, uri: str | None, lease: Lease | None, blocking: bool
+        self,
+        cls: type,
+        *,
+        name: str,
+        mode: Mode,
+        uri: str | None,
+        lease: Lease | None,
+        blocking: bool,
+        allow: Rule | None,
     ) -> None:
         self.cls = cls
         self.name = name
         self.mode = mode
         self.uri = uri
         self.lease = lease
+        bases = (vars(base)[CONTRACT].allow for base in cls.__mro__[1:] if CONTRACT in vars(base))
+        self.allow: Rule | None = allow if allow is not None else next(bases, None)
         self.methods: Mapping[str, Method] = types.MappingProxyType(_table(cls, blocking=blocking))
         self.proxies: dict[str, type] = {}  # proxy classes by flavour, made at first use
         self._implementations: weakref.WeakKeyDictionary[type, Mapping[str, Method]] = weakref.WeakKeyDictionary()
@@ -212,13 +228,15 @@ def build(
     lease: Lease | None = None,
     name: str | None = None,
     blocking: bool = False,
+    allow: Iterable[str] | None = None,
 ) -> type:
     """Make ``cls`` a remote class. Called by the decorators."""
     if not isinstance(cls, type):
         raise TypeError(f"@rpcx.{mode.value} decorates a class, not {cls!r}")
     if lease is not None and not isinstance(lease, Lease):
         raise TypeError(f"{cls.__name__}: lease={lease!r} is no rpcx.Lease(initial=..., renew_on_call=...)")
-    contract = Contract(cls, name=name or cls.__name__, mode=mode, uri=uri, lease=lease, blocking=blocking)
+    said = rule(allow, cls.__name__)
+    contract = Contract(cls, name=name or cls.__name__, mode=mode, uri=uri, lease=lease, blocking=blocking, allow=said)
     setattr(cls, CONTRACT, contract)
     cls.__get_pydantic_core_schema__ = classmethod(_pydantic_schema)  # type: ignore[attr-defined]  # a plug for pydantic
     CLASSES.add(contract.name, cls)
@@ -253,8 +271,10 @@ def _table(cls: type, *, blocking: bool) -> dict[str, Method]:
                 table.pop(name, None)  # an undecorated class overrides: not remote unless it says so
                 continue
             for method in _methods(name, member, marks, cls.__name__, blocking=blocking):
-                if inherited is not None and method.name in inherited.methods:
-                    method.blocking |= inherited.methods[method.name].blocking
+                before = inherited.methods.get(method.name) if inherited is not None else table.get(method.name)
+                if before is not None:
+                    method.blocking |= before.blocking and inherited is not None
+                    method.allow = method.allow if method.allow is not None else before.allow  # never laxer silently
                 table[method.name] = method
     return table
 
@@ -274,6 +294,7 @@ def _methods(name: str, member: object, marks: Marks | None, owner: str, *, bloc
             oneway=bool(marks and marks.oneway),
             blocking=blocking or bool(marks and marks.blocking),
             idempotent=bool(marks and marks.idempotent),
+            allow=marks.allow if marks else None,
         )
         kind = MethodKind.STREAM if _streams(member) else MethodKind.CALL
         if own.oneway and kind is MethodKind.STREAM:
@@ -284,8 +305,8 @@ def _methods(name: str, member: object, marks: Marks | None, owner: str, *, bloc
 def _property(name: str, member: Any, where: str, *, blocking: bool) -> Iterator[Method]:
     if not NAME.match(name):
         raise TypeError(f"{where}: a remote property's name is ASCII letters, digits and _, at most 64")
-    marks = Marks(blocking=blocking)
     getter = member.func if isinstance(member, functools.cached_property) else member.fget
+    marks = Marks(blocking=blocking, allow=_allowed(getter))
     if isinstance(member, functools.cached_property):
 
         def cached(self: object) -> object:
@@ -296,19 +317,33 @@ def _property(name: str, member: Any, where: str, *, blocking: bool) -> Iterator
     if getter is not None:
         yield Method(name, MethodKind.GET, getter, marks, where)
     if member.fset is not None:
-        yield Method(f"{name}.set", MethodKind.SET, member.fset, marks, where)
+        yield Method(f"{name}.set", MethodKind.SET, member.fset, _strictly(marks, member.fset), where)
     if member.fdel is not None:
-        yield Method(f"{name}.del", MethodKind.DEL, member.fdel, marks, where)
+        yield Method(f"{name}.del", MethodKind.DEL, member.fdel, _strictly(marks, member.fdel), where)
+
+
+def _allowed(accessor: object) -> Rule | None:
+    marks: Marks | None = getattr(accessor, MARK, None)
+    return marks.allow if marks is not None else None
+
+
+def _strictly(marks: Marks, accessor: object) -> Marks:
+    """Of a setter or deleter: its own rule, else the getter's, so that none is let in by forgetting."""
+    own = _allowed(accessor)
+    return Marks(blocking=marks.blocking, allow=own if own is not None else marks.allow)
 
 
 def _implemented(method: Method, cls: type) -> Method:
     """``method`` with the function that ``cls`` has for it."""
     name = method.name.partition(".")[0]
     member = inspect.getattr_static(cls, name)
-    marks = Marks(oneway=method.oneway, blocking=method.blocking, idempotent=method.idempotent)
     own = getattr(member, MARK, None)
-    if own is not None:
-        marks.blocking |= own.blocking
+    marks = Marks(
+        oneway=method.oneway,
+        blocking=method.blocking or bool(own and own.blocking),
+        idempotent=method.idempotent,
+        allow=own.allow if own and own.allow is not None else method.allow,
+    )
     if method.kind in (MethodKind.CALL, MethodKind.STREAM):
         function = member
     elif isinstance(member, property):
@@ -347,36 +382,3 @@ def _text(annotation: Any) -> str:  # any annotation
     if isinstance(annotation, str):
         return annotation.replace('"', "").replace("'", "").replace("typing.", "")
     return inspect.formatannotation(annotation).replace("typing.", "").replace("'", "")
-
-
-def difference(mine: Mapping[str, Any], theirs: Mapping[str, Any]) -> tuple[str | None, list[str]]:
-    """Compare two descriptions: (the first thing that does not fit, or None; what was merely added)."""
-    added: list[str] = []
-    other = {method["name"]: method for method in theirs["methods"]}
-    own = {method["name"]: method for method in mine["methods"]}
-    added += [f"{name} exists only there" for name in other.keys() - own.keys()]
-    added += [f"{name} exists only here" for name in own.keys() - other.keys()]
-    for name in sorted(own.keys() & other.keys()):
-        here, there = own[name], other[name]
-        for key in ("kind", "oneway", "returns"):
-            if here[key] != there[key]:
-                return f"{name}: {key} is {here[key]!r} here and {there[key]!r} there", added
-        problem = _parameters_differ(here["parameters"], there["parameters"], added, name)
-        if problem:
-            return f"{name}: {problem}", added
-    return None, added
-
-
-def _parameters_differ(here: Any, there: Any, added: list[str], name: str) -> str | None:  # plain data
-    for mine, yours in zip(here, there, strict=False):
-        for key in ("name", "kind", "type"):
-            if mine[key] != yours[key]:
-                return f"parameter {mine['name']!r}: {key} is {mine[key]!r} here and {yours[key]!r} there"
-        if ("default" in mine) != ("default" in yours):
-            return f"parameter {mine['name']!r} is optional on one side only"
-    longer, side = (here, "here") if len(here) > len(there) else (there, "there")
-    for extra in longer[min(len(here), len(there)) :]:
-        if "default" not in extra and not extra["kind"].startswith("VAR_"):
-            return f"parameter {extra['name']!r} is required {side} and unknown on the other side"
-        added.append(f"{name}: optional parameter {extra['name']!r} only {side}")
-    return None

@@ -2,7 +2,7 @@
 
 import logging
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from rpcx.abc import Buffer, Job
@@ -11,10 +11,12 @@ from rpcx.errors import ContractMismatch, InvalidArguments, LimitExceeded, Objec
 from rpcx.messages import Call, Fault, Reply, Return
 from rpcx.protocol.connection import BATCH, END, FAULT, ITEM, ITEM_NOW, RETURN, RETURN_NOW, Connection
 from rpcx.protocol.frames import NO_SEGMENTS
+from rpcx.remoting.access import Gate
 from rpcx.remoting.dispatch import BatchedRun, FailedRun, IncomingBatch, IncomingCall, IncomingOneway, IncomingStream
 from rpcx.remoting.objects import Entry, ObjectTable, SingleCall
 from rpcx.remoting.proxy import Flavour, as_flavour
 from rpcx.remoting.wire import Wire
+from rpcx.security import audit
 from rpcx.sinks.lowering import SCALARS
 
 log = logging.getLogger("rpcx")
@@ -29,6 +31,13 @@ class Incoming(Wire):
         self._serving: dict[int, IncomingCall] = {}  # the peer's calls that are not answered
         self._oneways: deque[IncomingOneway] = deque()  # waiting for the one that runs
         self._oneway_runs = False
+        self._find: Callable[[str, str], Entry] = self._not_open  # the gate's, once opened
+
+    def admit(self, gate: Gate, *, detail: bool) -> None:
+        """The peer is known: from now on it reaches what is behind ``gate``, and sees tracebacks if ``detail``."""
+        self.gate = gate
+        self._find = gate.find
+        self._detail = detail
 
     # --- calls -------------------------------------------------------------------------------------------------
 
@@ -55,7 +64,7 @@ class Incoming(Wire):
                 rest = None
             else:
                 target, name, args, timeout, *rest = envelope
-            entry = self.table.find(target)
+            entry = self._find(target, name)
         except (ValueError, TypeError):
             raise ProtocolError("a call's envelope is [target, method, args, seconds, kwargs?, meta?]") from None
         depth = self._check_meta(rest[1], entry) if rest and rest[1] else 0
@@ -150,6 +159,8 @@ class Incoming(Wire):
     def _refuse(self, call_id: int, error: Exception) -> None:
         if isinstance(error, ValueError) and not isinstance(error, RpcxError):
             error = ProtocolError(f"the call cannot be decoded: {error}")
+        if isinstance(error, LimitExceeded):
+            audit.event("limit-hit", peer=self.facts, result=str(error))
         if isinstance(error, _Answered):
             self._answer(call_id, RETURN, [error.value])
         else:

@@ -14,6 +14,7 @@ guards the manager, since calls, renewals and the timer reach it from several th
 
 import inspect
 import logging
+import re
 import secrets
 import threading
 import types
@@ -26,21 +27,28 @@ from rpcx.lifetime.lease import Lease, LiveLease
 from rpcx.lifetime.manager import Ended, LeaseManager
 from rpcx.remoting.contract import Contract, Marks, Method, MethodKind, Mode, contract_of
 from rpcx.remoting.proxy import Proxy, forwarding
+from rpcx.security import audit
 
 log = logging.getLogger("rpcx")
 
 HOST_URI: Final = "rpcx"  # the host's own service: activation, leases, inspection
+HANDED: Final = re.compile(r"/[\w-]{22}\Z", re.ASCII)  # how the id of what was handed out ends, and nothing else's
 
 
 class Entry:
     """One place a call can be addressed to."""
 
-    __slots__ = ("contract", "methods", "uri")
+    __slots__ = ("contract", "methods", "rules", "uri")
 
     def __init__(self, uri: str, contract: Contract | None, methods: Mapping[str, Method]) -> None:
         self.uri = uri  # or the id of a leased object
         self.contract = contract  # None: a function
         self.methods = methods
+        self.rules: Mapping[str, frozenset[str]] | None = None  # who may call each; set by `rpcx.remoting.access`
+
+    def held_by(self, holder: Hashable) -> bool:
+        """Whether ``holder`` has it; what has a name needs nobody's handing out."""
+        return True
 
     def enter(self) -> Any:
         """The instance to call, kept alive until `leave`. Raises ObjectExpired when it just ended."""
@@ -53,6 +61,10 @@ class Entry:
     def kind(self) -> str:
         """For people."""
         return type(self).__name__.lower()
+
+
+ABSENT: Final = Entry("", None, {})  # stands for what there is not
+ABSENT.rules = {}
 
 
 class Published(Entry):
@@ -173,6 +185,9 @@ class Leased(Entry):
         if due:
             table.rearm()
 
+    def held_by(self, holder: Hashable) -> bool:
+        return holder in self.lease.holders
+
     @property
     def owned(self) -> bool:
         """Whether it was made for a client, and so ends with its entry; others belong to the application."""
@@ -202,8 +217,8 @@ class ObjectTable:
 
     # --- what the application registers --------------------------------------------------------------------
 
-    def register(self, cls: type, factory: Callable[..., object] | None = None) -> None:
-        """Offer a remote class in the way its decorator said.
+    def register(self, cls: type, factory: Callable[..., object] | None = None, uri: str | None = None) -> None:
+        """Offer a remote class in the way its decorator said, or under another ``uri``.
 
         Raises:
             TypeError: not decorated, abstract, or not made without arguments where nobody could give any.
@@ -227,10 +242,10 @@ class ObjectTable:
             self._activated[contract.name] = (cls, contract, constructor)
         elif contract.mode is Mode.SINGLETON:
             _check_constructor(cls, factory)
-            self._add(Singleton(contract.uri or "", contract, methods, make, self))
+            self._add(Singleton(uri or contract.uri or "", contract, methods, make, self))
         elif contract.mode is Mode.SINGLE_CALL:
             _check_constructor(cls, factory)
-            self._add(SingleCall(contract.uri or "", contract, methods, make, self._dispose))
+            self._add(SingleCall(uri or contract.uri or "", contract, methods, make, self._dispose))
         elif missing or not methods:
             raise TypeError(f"{cls.__name__} has no remote method")
         else:
@@ -269,12 +284,21 @@ class ObjectTable:
 
     # --- calls ---------------------------------------------------------------------------------------------
 
-    def find(self, target: str) -> Entry:
+    def find(self, target: str, method: str = "") -> Entry:  # a gate's signature: here each method will do
         """The entry a call is for; ObjectExpired or ObjectNotFound if there is none."""
         entry = self._entries.get(target)
         if entry is None:
             raise self.gone(target)
         return entry
+
+    def peek(self, target: str) -> Entry:
+        """The same, but `ABSENT` if there is none."""
+        return self._entries.get(target, ABSENT)
+
+    def activation(self, name: str) -> tuple[type, Contract] | None:
+        """What a client makes by this name."""
+        known = self._activated.get(name)
+        return known[:2] if known is not None else None
 
     def find_locked(self, target: str) -> Entry:
         """The same for whoever holds the lock already."""
@@ -409,8 +433,10 @@ class ObjectTable:
         """End what has ended; the rest of the manager's actions is returned (sponsors to ask)."""
         with self.lock:
             actions = self.manager.tick(now)
-            ended = [self._take_out(action.object_id) for action in actions if isinstance(action, Ended)]
-        for entry, instance in ended:
+            ended = [(*self._take_out(each.object_id), each) for each in actions if isinstance(each, Ended)]
+        for entry, instance, action in ended:
+            contract = entry.contract.name if entry is not None and entry.contract is not None else None
+            audit.event("lease-expire", object_type=contract, object=action.object_id, result=action.why)
             if isinstance(entry, Singleton):
                 entry.forget(instance)
                 self._dispose(instance)

@@ -245,7 +245,7 @@ def forwarding(proxy: Proxy) -> Mapping[str, Method]:
 
 def _forwarding(method: Method, *, asynchronous: bool) -> Method:
     function = method.function if method.name != "__call__" else _call_it
-    marks = Marks(oneway=method.oneway, blocking=not asynchronous, idempotent=method.idempotent)
+    marks = Marks(oneway=method.oneway, blocking=not asynchronous, idempotent=method.idempotent, allow=method.allow)
     made = Method(method.name, method.kind, function, marks, method.where)
     made.arguments, made.result = method.arguments, method.result
     made.is_async = asynchronous

@@ -14,7 +14,8 @@ from rpcx.errors import CallTimeout, ContractMismatch, ForkedConnection, Invalid
 from rpcx.messages import Call, Fault, Return
 from rpcx.protocol.connection import RETURN
 from rpcx.protocol.frames import NO_SEGMENTS
-from rpcx.remoting.contract import Contract, Method, difference
+from rpcx.remoting.contract import Contract, Method
+from rpcx.remoting.differences import difference
 from rpcx.remoting.pending import Pending
 from rpcx.remoting.proxy import Flavour, mismatch
 from rpcx.remoting.references import Reference

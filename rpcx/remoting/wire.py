@@ -14,6 +14,7 @@ from typing import Any, Final
 from rpcx.abc import Buffer, Link, PeerFacts
 from rpcx.errors import ConnectionLost, ForkedConnection, NotSent, ProtocolError, RemoteError
 from rpcx.protocol.connection import Connection
+from rpcx.remoting.access import Gate
 from rpcx.remoting.objects import HOST_URI, ObjectTable
 from rpcx.remoting.proxy import Flavour, Proxy, as_flavour, make_proxy
 from rpcx.remoting.references import CALLABLE, HOME, REF, Reference, Released
@@ -41,6 +42,7 @@ class Wire:
         self.flavour = flavour  # of proxies that arrive here, unless the receiving method says otherwise
         self.holder: Hashable = id(self)  # under which the table counts what the peer holds; set when opened
         self.error: Exception | None = None  # set when the connection has ended
+        self.gate: Gate = None  # type: ignore[assignment]  # what the peer can reach; set by `admit` when opened
         self._connection = connection
         self._detail = detail  # whether tracebacks travel
         self._lock = threading.Lock()
@@ -140,7 +142,7 @@ class Wire:
     def _resolve(self, fields: list[Any], flavour: Flavour) -> object:
         match fields:
             case ["home", str(uri)]:
-                return self.table.home(uri)
+                return self.gate.home(uri)
             case ["call", str(uri)]:
                 return make_proxy(self._received(uri, ()), flavour)
             case ["ref", str(uri), [*names]] if names and all(isinstance(name, str) for name in names):

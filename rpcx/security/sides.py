@@ -20,6 +20,7 @@ from typing import Final
 
 from rpcx.abc import PeerFacts
 from rpcx.errors import AuthenticationFailed, ConnectionLost, NotSent, ProtocolError, RpcxError
+from rpcx.security import audit
 from rpcx.security.identity import Identity, fingerprint_of, own_identity
 from rpcx.security.tls import TlsSession
 from rpcx.security.trust import Principal, TrustStore
@@ -101,6 +102,7 @@ class ServerSide:
 
     def refused(self, facts: PeerFacts, error: RpcxError) -> None:
         log.info("%s: refused: %s", facts, error)
+        audit.event("auth-fail", peer=facts, result=str(error))
 
     # --- live sessions: a `Timed` of the pump ------------------------------------------------------------------
 
@@ -126,16 +128,19 @@ class ServerSide:
 
     def _judge(self) -> None:
         generation = self._trust.generation  # before: what changes meanwhile is for the next look
+        audit.event("key-change", channel="tcp", result="whose keys are trusted may have changed")
         for session in list(self._live):
             if not session.certificate:
                 continue  # still shaking hands
             principal, facts = self._trust.principal_of(session.certificate), session.facts
             if principal is None:
                 log.warning("%s: the key of %s is trusted no more: closed", facts, facts.principal)
+                audit.event("revoke", peer=facts, result="its key is trusted no more")
                 session.end(AuthenticationFailed(f"the key {facts.fingerprint} is trusted no more"))
             elif (principal.name, principal.roles) != (facts.principal, facts.roles):
                 # What it may do was decided when it connected; its client connects anew by itself.
                 log.info("%s: %s has another name or other roles now: closed", facts, facts.principal)
+                audit.event("revoke", peer=facts, result="it has another name or other roles now")
                 session.end(ConnectionLost(f"the key {facts.fingerprint} has another name or other roles now"))
         self._judged = generation
 

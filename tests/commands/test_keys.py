@@ -14,7 +14,7 @@ COMMAND = (sys.executable, "-m", "rpcx.cli")
 SERVICE = """
 import rpcx
 
-@rpcx.singleton("bank")
+@rpcx.singleton("bank", allow={"*"})
 class Bank:
     def total(self) -> int:
         return 42

@@ -21,7 +21,7 @@ from rpcx.security.identity import own_identity
 from tests.security.pair import trust, user
 
 
-@rpcx.singleton("desk")
+@rpcx.singleton("desk", allow={"*"})
 class Desk:
     def who(self) -> tuple[str | None, str | None, bool]:
         peer = rpcx.context.peer

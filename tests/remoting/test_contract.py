@@ -6,7 +6,8 @@ from typing import Protocol
 import pytest
 
 import rpcx
-from rpcx.remoting.contract import contract_of, difference
+from rpcx.remoting.contract import contract_of
+from rpcx.remoting.differences import difference
 
 
 def table(cls: type) -> set[str]:
