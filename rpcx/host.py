@@ -13,7 +13,7 @@ import contextlib
 import os
 import threading
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from rpcx.abc import Job, Listener, PeerFacts, Session, Stream
 from rpcx.channels.urls import parse
@@ -24,6 +24,8 @@ from rpcx.protocol.handshake import Limits
 from rpcx.realm import FORMATTERS, GRACE, Realm, secured
 from rpcx.remoting.access import Access, Authorize, Said
 from rpcx.security.audit import event, keep, leave
+from rpcx.security.doorkeeper import Doorkeeper
+from rpcx.security.guard import Admission, Network, TurnedAway, networks
 from rpcx.sinks.chain import Sink
 
 if TYPE_CHECKING:  # at run time only when a host enters a loop: importing asyncio takes 46 ms
@@ -31,6 +33,14 @@ if TYPE_CHECKING:  # at run time only when a host enters a loop: importing async
 
     from rpcx.drivers.aio import AioPump
     from rpcx.security.audit_log import AuditLog
+
+
+class Door(NamedTuple):
+    """What is behind a listener."""
+
+    session: Callable[[PeerFacts], Session]  # makes this side of a new connection
+    allowed: tuple[Network, ...]  # that clients must come from; none: anywhere
+    proves: bool  # its protocol tells when the client has proved who it is; another's has no such thing
 
 
 def _kept(audit: "str | os.PathLike[str] | AuditLog | None") -> "AuditLog | None":
@@ -59,6 +69,9 @@ class Host:
             is not the owner, whether it may after all. Asked once per connection; must not block.
         audit: a file for what matters to security, a JSON line for each event of this process, or an
             `rpcx.security.audit_log.AuditLog`.
+        admission: bounds for who has not proved who it is (`rpcx.security.guard.Admission`).
+        allow_from: networks that clients over the network must come from, as in "192.0.2.0/24"; others are turned away
+            before a word is exchanged. Default: any.
         spin: seconds to look for the next call before sleeping; 0 never does (see `rpcx.drivers.waiting`).
     """
 
@@ -74,11 +87,15 @@ class Host:
         allow: Iterable[str] | None = None,
         authorize: Authorize | None = None,
         audit: "str | os.PathLike[str] | AuditLog | None" = None,
+        admission: Admission | None = None,
+        allow_from: Sequence[str] = (),
     ) -> None:
+        self._doorkeeper = Doorkeeper(admission or Admission())
+        self._allow_from = networks(allow_from)
         self._realm = Realm(
             role="server", flavour="sync", formatters=formatters, sinks=sinks, limits=limits or Limits(),
             grace=grace, custom_errors=custom_errors, spawn=self._run, rearm=self._rearm,
-            access=Access(allow, authorize),
+            access=Access(allow, authorize), doorkeeper=self._doorkeeper,
         )  # fmt: skip
         self._audit = _kept(audit)
         self._spin = spin
@@ -86,7 +103,7 @@ class Host:
         self._aio: AioPump | None = None  # set while running in a loop
         self._loop: asyncio.AbstractEventLoop | None = None
         self._tasks: set[asyncio.Task[Any]] = set()
-        self._listeners: dict[Listener, Callable[[PeerFacts], Session]] = {}  # what makes the sessions of each
+        self._listeners: dict[Listener, Door] = {}
         self._stopped = threading.Event()
         self._stopped_aio: asyncio.Event | None = None
         self._closed = False
@@ -148,6 +165,7 @@ class Host:
         insecure: bool = False,
         allow_uids: Collection[int | str] = (),
         allow_gids: Collection[int | str] = (),
+        allow_from: Sequence[str] | None = None,
     ) -> str:
         """Open a channel; returns its URL, with the port that was really bound.
 
@@ -158,6 +176,7 @@ class Host:
             allow_uids: users of this machine, by number or name, that a pipe lets in besides this one. What they may
                 call the rules say. The URL that is returned then names this user: ``pipe://bank?user=1000``.
             allow_gids: groups, likewise.
+            allow_from: networks that clients must come from here, instead of the host's.
 
         Raises:
             OSError: the place is taken.
@@ -176,7 +195,9 @@ class Host:
         else:
             listener = channel.listen(parsed, insecure=insecure)
         event("listen", channel=parsed.scheme, address=listener.url, result="insecure" if insecure else None)
-        self._listeners[listener] = lambda facts: self._realm.session(channel, parsed, facts)
+        allowed = self._allow_from if allow_from is None else networks(allow_from)
+        proves = not hasattr(channel, "session")
+        self._listeners[listener] = Door(lambda facts: self._realm.session(channel, parsed, facts), allowed, proves)
         if self._pump is not None:
             self._pump.listen(listener)
         elif self._aio is not None:
@@ -296,6 +317,7 @@ class Host:
         with self._realm.table.lock:
             leases = len(self._realm.table.manager)
         own = pump.stats() if pump is not None else {"connections": 0, "reads": 0, "workers": 0}
+        own |= self._doorkeeper.counters()
         return {**own, "objects": len(self._realm.table.entries()) - 1, "leased": leases}
 
     def __repr__(self) -> str:
@@ -309,8 +331,21 @@ class Host:
 
     # --- within --------------------------------------------------------------------------------------------
 
-    def _accept(self, listener: Listener, stream: Stream) -> Session:
-        return secured(stream, self._listeners[listener](stream.facts))
+    def _accept(self, listener: Listener, stream: Stream) -> Session | None:
+        door = self._listeners[listener]
+        guest, evicted = self._doorkeeper.lets_in(stream.facts, door.allowed, len(self._realm.endpoints))
+        pump = self._pump or self._aio
+        if evicted is not None and pump is not None:
+            pump.evict(evicted, TurnedAway("evicted to make room for another stranger"))
+        if guest is None:
+            return None
+        end = door.session(stream.facts)
+        guest.session = session = secured(stream, end)
+        if door.proves:
+            self._doorkeeper.awaits(end, guest)
+        else:
+            self._doorkeeper.knows(guest)
+        return session
 
     def _run(self, job: Job) -> None:
         """Run a disposal where it holds nobody up."""
