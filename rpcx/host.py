@@ -54,6 +54,7 @@ class Host:
         self._realm = Realm(
             role="server", flavour="sync", formatters=formatters, sinks=sinks, limits=limits or Limits(),
             grace=grace, custom_errors=custom_errors, spawn=self._run, rearm=self._rearm,
+            join=self._join, admit=self._admit,
         )  # fmt: skip
         self._spin = spin
         self._pump: Pump | None = None  # set while running under threads
@@ -109,11 +110,7 @@ class Host:
         parsed = parse(url)
         channel = find_channel(parsed.scheme)()
         listener: Listener = channel.listen(parsed, insecure=insecure)
-        self._listeners[listener] = lambda facts: self._realm.session(channel, parsed, facts)
-        if self._pump is not None:
-            self._pump.listen(listener)
-        elif self._aio is not None:
-            self._aio.listen(listener)
+        self._admit(listener, lambda facts: self._realm.session(channel, parsed, facts))
         return listener.url
 
     @property
@@ -234,6 +231,32 @@ class Host:
         return f"<Host {state}, {len(self._realm.endpoints)} connected>"
 
     # --- within --------------------------------------------------------------------------------------------
+
+    def _admit(self, listener: Listener, make: Callable[[PeerFacts], Session]) -> None:
+        """Accept from now on; ``make`` makes the session of each."""
+        self._listeners[listener] = make
+        if self._pump is not None:
+            self._pump.listen(listener)
+        elif self._aio is not None:
+            self._aio.listen(listener)
+
+    def _join(self, stream: Stream, session: Session) -> bool:
+        """Serve one more connection, which was dialled here; from any thread. False: too late."""
+        if self._pump is not None:
+            self._pump.add(stream, session)
+        elif self._aio is not None and self._loop is not None:
+            self._loop.call_soon_threadsafe(self._join_in_loop, stream, session)
+        else:
+            return False
+        return True
+
+    def _join_in_loop(self, stream: Stream, session: Session) -> None:
+        if self._aio is None or self._loop is None:
+            stream.close()
+            return
+        task = self._loop.create_task(self._aio.add(stream, session))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     def _accept(self, listener: Listener, stream: Stream) -> Session:
         return secured(stream, self._listeners[listener](stream.facts))

@@ -13,7 +13,7 @@ import weakref
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
-from rpcx.abc import Address, Job, PeerFacts, Session, Stream
+from rpcx.abc import Address, Job, Listener, PeerFacts, Session, Stream
 from rpcx.context import options
 from rpcx.lifetime.manager import AskSponsor, LeaseManager
 from rpcx.plugins import formatter as find_formatter
@@ -113,6 +113,8 @@ class Realm:
         custom_errors: bool,
         spawn: Callable[[Job], None],
         rearm: Callable[[], None],
+        join: Callable[[Stream, Session], bool],
+        admit: Callable[[Listener, Callable[[PeerFacts], Session]], None],
     ) -> None:
         self.flavour: Flavour = flavour
         self.table = ObjectTable(LeaseManager(grace=grace), time.monotonic, self._dispose, rearm)
@@ -128,6 +130,8 @@ class Realm:
         self.annexes: dict[str, Any] = {}  # what other protocols keep with it, by their name
         self._spawn = spawn
         self._rearm = rearm
+        self.join = join  # serve one more connection, which another protocol dialled; False: this side is closed
+        self.admit = admit  # accept strangers who speak another protocol
         _REALMS.add(self)
 
     def session(self, channel: Any, address: Address, facts: PeerFacts, session: str = "") -> Any:  # a Channel; an end
