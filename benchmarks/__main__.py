@@ -6,6 +6,7 @@ import json
 import os
 import platform
 import sys
+import tempfile
 from pathlib import Path
 
 from rich.console import Console
@@ -21,6 +22,12 @@ Results = dict[str, dict[str, list[float]]]
 
 
 def main() -> None:
+    with tempfile.TemporaryDirectory() as keys:
+        os.environ["RPCX_HOME"] = keys  # those of whoever measures stay as they are
+        _main()
+
+
+def _main() -> None:
     options = _options()
     rows = options.rows or [*ROWS, *EXTRAS]
     unknown = [row for row in rows if row not in ROWS and row not in EXTRAS and row != "leases"]
@@ -62,7 +69,7 @@ def _options() -> argparse.Namespace:
 
 
 def _lines(row: str, rates: dict[str, list[float]]) -> list[list[str]]:
-    unit = 2 if row == "echo" else 1  # MiB there and back
+    unit = 2 if ROWS[row].work == "echo" else 1  # MiB there and back
     raw = median(rates["raw socket"]) if "raw socket" in rates else None
     lines = []
     for name, figures in sorted(rates.items(), key=lambda item: -median(item[1])):
@@ -73,7 +80,7 @@ def _lines(row: str, rates: dict[str, list[float]]) -> list[list[str]]:
 
 
 def _head(row: str) -> list[str]:
-    return ["", "MiB/s" if row == "echo" else "calls/s", "from … to", "x raw socket"]
+    return ["", "MiB/s" if ROWS[row].work == "echo" else "calls/s", "from … to", "x raw socket"]
 
 
 def _table(row: str, rates: dict[str, list[float]]) -> Table:
@@ -85,7 +92,9 @@ def _table(row: str, rates: dict[str, list[float]]) -> Table:
 
 def _write(results: Results, extras: dict[str, dict[str, float]], verdicts: list[tuple[str, str, bool]]) -> None:
     versions = ", ".join(
-        f"{name} {peers.version(name)}" for name in peers.PEERS if peers.PEERS[name][0] and not name.endswith("-unix")
+        f"{name} {peers.version(name)}"
+        for name in peers.PEERS
+        if peers.PEERS[name][0] and not name.endswith(peers.VARIANTS)
     )
     text = [
         "# Benchmarks",
@@ -114,7 +123,7 @@ def _write(results: Results, extras: dict[str, dict[str, float]], verdicts: list
 def _write_short(results: Results) -> None:
     """The comparison in the front page: calls per second as ratios to the raw socket."""
     columns = [row for row in ("sequential", "onecore", "inflight", "echo") if row in results]
-    names = [name for name in peers.PEERS if not name.endswith("-unix") and name != "raw socket"]
+    names = [name for name in peers.PEERS if not name.endswith(peers.VARIANTS) and name != "raw socket"]
     lines = []
     for name in names:
         cells = [

@@ -1,4 +1,4 @@
-"""What is not calls per second: idle processor time, the cost of idle connections, import time."""
+"""What is not calls per second: idle processor time, the cost of connections, import time."""
 
 import os
 import socket
@@ -14,6 +14,7 @@ from rpcx.protocol.handshake import MAGIC, Offer
 
 IDLE_SECONDS = 5.0
 CONNECTIONS = 2_000
+CONNECTS = 40
 
 HOST = """
 import resource, sys, rpcx
@@ -23,7 +24,7 @@ class Calc:
     def add(self, a: int, b: int) -> int: return a + b
 host = rpcx.Host()
 host.register(Calc)
-print(host.listen("tcp://127.0.0.1:0", insecure=True), flush=True)
+print(host.listen("tcp://127.0.0.1:0", insecure=sys.argv[1:] != ["tls"]), flush=True)
 with host: sys.stdin.read()
 """
 
@@ -39,9 +40,12 @@ class Calc:
 class HostProcess:
     """A host in a process of its own."""
 
+    def __init__(self, *words: str) -> None:
+        self._words = words  # "tls", or nothing
+
     def __enter__(self) -> "HostProcess":
         self._process = subprocess.Popen(
-            [sys.executable, "-c", HOST], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            [sys.executable, "-c", HOST, *self._words], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
         assert self._process.stdout is not None
         self.url = self._process.stdout.readline().strip()
@@ -117,6 +121,21 @@ def _rate(work: Callable[[], object], seconds: float = 0.5, rounds: int = 5) -> 
     return statistics.median(rates)
 
 
+def connect() -> dict[str, float]:
+    """Milliseconds until the first call can be sent: with both keys proved, and plain, by turns."""
+    spent: dict[str, list[float]] = {"tls": [], "plain": []}
+    with HostProcess("tls") as sealed, HostProcess() as plain:
+        for _ in range(CONNECTS):
+            for name, host in (("tls", sealed), ("plain", plain)):
+                begun = time.perf_counter()
+                with rpcx.connect(host.url, insecure=name == "plain"):
+                    spent[name].append(time.perf_counter() - begun)
+    return {
+        "ms to connect and prove both keys": 1000 * statistics.median(spent["tls"]),
+        "ms to connect without": 1000 * statistics.median(spent["plain"]),
+    }
+
+
 def imports() -> dict[str, float]:
     """Milliseconds that ``import rpcx`` takes beyond ``import pydantic``, by turns."""
     spent: dict[str, list[float]] = {"pydantic": [], "rpcx": []}
@@ -132,4 +151,9 @@ def imports() -> dict[str, float]:
     }
 
 
-EXTRAS: dict[str, Callable[[], dict[str, float]]] = {"idle": idle, "connections": connections, "import": imports}
+EXTRAS: dict[str, Callable[[], dict[str, float]]] = {
+    "idle": idle,
+    "connections": connections,
+    "connect": connect,
+    "import": imports,
+}

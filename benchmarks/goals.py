@@ -23,10 +23,14 @@ def goals(results: dict[str, dict[str, list[float]]], extras: dict[str, dict[str
     if {"rpcx-unix", "rpcx"} <= rates.get("pipe", {}).keys():
         pipe = rates["pipe"]["rpcx-unix"] / rates["pipe"]["rpcx"]
         verdicts.append(("over a pipe no slower than over TCP", f"{pipe:.2f} x", pipe >= 1))
+    if {"rpcx-tls", "rpcx"} <= rates.get("tls", {}).keys():
+        share = rates["tls"]["rpcx-tls"] / rates["tls"]["rpcx"]
+        verdicts.append(("sequential add under TLS >= 0.7 x plain", f"{share:.2f} x", share >= 0.7))
     for row, key, text, bound in (
         ("idle", "host, share of a core", "an idle host uses no processor time", 0.005),
         ("idle", "client, share of a core", "an idle client uses no processor time", 0.005),
         ("connections", "KiB for each idle connection", "an idle connection costs < 20 KiB", 20),
+        ("connect", "ms to connect and prove both keys", "connect and authenticate in < 5 ms", 5),
         ("import", "ms beyond pydantic's own", "import rpcx < 150 ms beyond pydantic", 150),
     ):
         if row in extras:

@@ -45,6 +45,8 @@ ROWS = {
         Row("inflight", "64 calls in flight, two cores, TCP", "two", "inflight", peers.INFLIGHT),
         Row("batch", "batch of 64 in one message, two cores, TCP", "two", "batch", peers.INFLIGHT),
         Row("echo", "echo of 1 MiB, two cores, TCP", "two", "echo", 1),
+        Row("tls", "sequential add, two cores, TLS beside plain TCP", "two", "add", 1, ("rpcx-tls", "rpcx")),
+        Row("tlsecho", "echo of 1 MiB, two cores, TLS beside plain TCP", "two", "echo", 1, ("rpcx-tls", "rpcx")),
     )
 }
 
@@ -95,7 +97,7 @@ def measure(row: Row, names: list[str], rounds: int, seconds: float) -> dict[str
     """Calls per second of each competitor, round by round; absent: it is not installed, or cannot do this."""
     wanted = [name for name in names if not row.only or name in row.only or name == "raw socket"]
     if not row.only:
-        wanted = [name for name in wanted if not name.endswith("-unix")]
+        wanted = [name for name in wanted if not name.endswith(peers.VARIANTS)]
     work = {
         name: "add" if name.startswith("raw") and row.work in ("inflight", "batch") else row.work for name in wanted
     }

@@ -13,6 +13,7 @@ import tempfile
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -106,24 +107,24 @@ def _rpcx_class() -> type:
     return Bench
 
 
-def serve_rpcx(place: tuple[str, int] | str) -> None:
+def serve_rpcx(place: tuple[str, int] | str, *, insecure: bool = True) -> None:
     import rpcx
 
     host = rpcx.Host()
     host.register(_rpcx_class())
     url = f"pipe://{place}" if isinstance(place, str) else f"tcp://{place[0]}:{place[1]}"
-    host.listen(url, insecure=True)
+    host.listen(url, insecure=insecure)
     with host:
         ready()
         host.wait()
 
 
-def client_rpcx(place: tuple[str, int] | str) -> Client:
+def client_rpcx(place: tuple[str, int] | str, *, insecure: bool = True) -> Client:
     """The real path: a leased object, validation and a deadline on every call."""
     import rpcx
 
     url = f"pipe://{place}" if isinstance(place, str) else f"tcp://{place[0]}:{place[1]}"
-    server = rpcx.connect(url, insecure=True)
+    server = rpcx.connect(url, insecure=insecure)
     bench = server.create(_rpcx_class())
 
     def inflight() -> None:
@@ -335,12 +336,16 @@ def client_ice(place: Any) -> Client:
     return Client(lambda: proxy.add(1, 2), proxy.echo, inflight)
 
 
-#: name → (distribution that brings it, server, client); "-unix": over a Unix socket or pipe.
+#: Measured in rows of their own: over a Unix socket or pipe; over TLS, with both keys proved.
+VARIANTS = ("-unix", "-tls")
+
+#: name → (distribution that brings it, server, client); see VARIANTS.
 PEERS: dict[str, tuple[str, Callable[[Any], None], Callable[[Any], Client]]] = {
     "raw socket": ("", serve_raw, client_raw),
     "raw socket-unix": ("", serve_raw, client_raw),
     "rpcx": ("rpcx", serve_rpcx, client_rpcx),
     "rpcx-unix": ("rpcx", serve_rpcx, client_rpcx),
+    "rpcx-tls": ("rpcx", partial(serve_rpcx, insecure=False), partial(client_rpcx, insecure=False)),
     "Pyro5": ("Pyro5", serve_pyro5, client_pyro5),
     "RPyC": ("rpyc", serve_rpyc, client_rpyc),
     "grpcio": ("grpcio", serve_grpc, client_grpc),

@@ -40,7 +40,7 @@ class AsyncServer(Connector):
         self._loop: asyncio.AbstractEventLoop  # set by open
 
     async def open(self) -> Self:
-        """Connect; ``async with`` does it. Dialling is done here and now: channels reach this machine only."""
+        """Connect; ``async with`` does it."""
         self._opening = asyncio.Lock()
         self._loop = asyncio.get_running_loop()
         self._pump = AioPump(self._accept)
@@ -53,12 +53,9 @@ class AsyncServer(Connector):
         return self
 
     async def _open(self, pump: AioPump) -> None:
-        stream, endpoint = self._dial()
-        arrived = asyncio.Event()
-        endpoint.opened.callback = lambda _: arrived.set()
-        await pump.add(stream, secured(stream, endpoint))
         try:
-            await asyncio.wait_for(arrived.wait(), self._timeout)
+            async with asyncio.timeout(self._timeout):
+                endpoint = await self._dial(pump)
         except TimeoutError:
             text = f"{self.address}: no handshake within {self._timeout:g} s; is it an rpcx host?"
             raise NotSent(text) from None
@@ -66,6 +63,16 @@ class AsyncServer(Connector):
             raise self._unopened(endpoint.opened.error)
         self._endpoint = endpoint
         endpoint.revive_async = self._reopen
+
+    async def _dial(self, pump: AioPump) -> Any:  # an Endpoint, or what a Speaker has for it
+        """A new connection, its handshake over or failed."""
+        channel, stream = await pump.dial(self._reach)
+        endpoint = self._session(channel, stream)
+        arrived = asyncio.Event()
+        endpoint.opened.callback = lambda _: arrived.set()
+        await pump.add(stream, secured(stream, endpoint))
+        await arrived.wait()
+        return endpoint
 
     async def _reopen(self) -> None:
         """Connect anew after the connection was lost; see `rpcx.client.Server`."""

@@ -44,8 +44,7 @@ class Batch:
             self._send_apart(endpoint)
             return
         try:
-            pending = endpoint.batch(self.reference, self.calls)
-            answers = endpoint.wait_batch(pending, self.reference, self.calls[0][0])
+            answers = endpoint.batch(self.reference, self.calls)
         except BaseException as error:
             self.fail(error)
             raise

@@ -6,6 +6,7 @@ with rpcx.connect("pipe://bank") as server:
 """
 
 import threading
+import time
 import uuid
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
@@ -52,7 +53,7 @@ class Connector:
         self.address: Url = parse(url)
         self._insecure = insecure
         self._timeout = timeout
-        self._session = uuid.uuid4().hex  # known to the host as the holder of what we hold
+        self._holder = uuid.uuid4().hex  # known to the host as the holder of what we hold
         self._realm = Realm(
             role="client", flavour=self.flavour, formatters=formatters, sinks=sinks,
             limits=limits or Limits(), grace=GRACE, custom_errors=False, spawn=self._run, rearm=self._rearm,
@@ -71,11 +72,14 @@ class Connector:
             raise NotSent(f"{self.address}: not connected")
         return self._endpoint
 
-    def _dial(self) -> tuple[Any, Any]:  # a stream with a socket; an Endpoint, or what another protocol has for it
-        """A new connection, and our end of it."""
+    def _reach(self) -> tuple[Any, Stream]:  # a Channel, or a Speaker
+        """The channel, and a connected stream; blocks."""
         channel = find_channel(self.address.scheme)()
-        stream = channel.connect(self.address, self._timeout, insecure=self._insecure)
-        return stream, self._realm.session(channel, self.address, stream.facts, self._session)
+        return channel, channel.connect(self.address, self._timeout, insecure=self._insecure)
+
+    def _session(self, channel: Any, stream: Stream) -> Any:  # a Channel; an Endpoint, or what a Speaker has for it
+        """Our end of a new connection, as calls need it; drivers get it `secured`."""
+        return self._realm.session(channel, self.address, stream.facts, self._holder)
 
     def _unopened(self, error: Exception) -> Exception:
         """Why there is no connection, with what is known only here."""
@@ -147,9 +151,11 @@ class Server(Connector):
         pump = self._pump
         if pump is None:
             raise NotSent(f"{self.address}: this connection was closed; connect again")
-        stream, endpoint = self._dial()
+        begun = time.monotonic()
+        channel, stream = self._reach()
+        endpoint = self._session(channel, stream)
         link = pump.add(stream, secured(stream, endpoint))
-        link.wait(endpoint.opened, self._timeout)
+        link.wait(endpoint.opened, max(self._timeout - (time.monotonic() - begun), 0.001))
         if endpoint.opened.error is not None:
             raise self._unopened(endpoint.opened.error)
         if not endpoint.opened.arrived:

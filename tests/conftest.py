@@ -23,7 +23,12 @@ from hypothesis import settings
 SETTLE_SECONDS = 3.0  # for what a test closed to be gone really
 KEPT_THREAD = "rpcx-async"  # the one thread rpcx keeps: the event loop of async methods, made at first use
 KEPT_FILES = ("anon_inode:[eventpoll]", "socket:", "socket:")  # and what an event loop has open
-PLATFORM_SKIPS = ("Windows only", "macOS only", "not on Linux")  # reasons that CI accepts, by their beginning
+PLATFORM_SKIPS = (
+    "Windows only",
+    "macOS only",
+    "not on Linux",
+    "Python 3.13 or later only",
+)  # reasons that CI accepts, by their beginning
 
 settings.register_profile("dev", max_examples=50, deadline=None)
 settings.register_profile("ci", max_examples=200, deadline=None, derandomize=True, print_blob=True)

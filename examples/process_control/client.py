@@ -138,7 +138,7 @@ def gone_within(agent: Agent, pids: tuple[int, ...], seconds: float) -> bool:
 
 def hold(url: str) -> None:
     """Start children, and hold them until killed."""
-    with rpcx.connect(url, insecure=True) as server:
+    with rpcx.connect(url) as server:
         agent = server.get(Agent)
         family = server.create(Process, FAMILY)
         print(*family_of(agent, family), flush=True)
@@ -149,7 +149,7 @@ def hold(url: str) -> None:
 def walk(url: str, seconds: float) -> int:
     """All of it; how many promises were not kept."""
     report = Report()
-    with rpcx.connect(url, insecure=True) as server:
+    with rpcx.connect(url) as server:
         agent = server.get(Agent)
         look(agent, report)
         stream(agent, report)

@@ -1,4 +1,4 @@
-"""The demonstration: an agent in one process, clients in others, over a named pipe and over TCP.
+"""The demonstration: an agent in one process, clients in others, over a named pipe and over TCP with mutual TLS.
 
 Each step says what it promises and checks it; the exit status is 0 only if every promise was kept.
 """
@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -28,7 +29,7 @@ def python(*words: str, **options: object) -> "subprocess.Popen[str]":
 
 def start_agent() -> "tuple[subprocess.Popen[str], list[str]]":
     """The agent, and where it listens."""
-    words = ("--listen", f"pipe://demo-{os.getpid()}", "--listen", "tcp://127.0.0.1:0", "--insecure")
+    words = ("--listen", f"pipe://demo-{os.getpid()}", "--listen", "tcp://127.0.0.1:0")
     agent = python("-m", "services.process_control", *words, "--lease", f"{LEASE}", "--grace", f"{GRACE}",
         stdout=subprocess.PIPE)  # fmt: skip
     assert agent.stdout is not None
@@ -40,7 +41,7 @@ def kill_a_client(url: str, report: Report) -> None:
     """End a client by kill -9 that holds a shell with two children: the agent cleans up."""
     client = python("-m", "examples.process_control.client", url, "hold", stdout=subprocess.PIPE)
     assert client.stdout is not None
-    with client, rpcx.connect(url, insecure=True) as server:
+    with client, rpcx.connect(url) as server:
         agent = server.get(Agent)
         pids = tuple(map(int, client.stdout.readline().split()))
         there = len(pids) == 3 and living(agent, pids) == pids
@@ -52,7 +53,14 @@ def kill_a_client(url: str, report: Report) -> None:
 
 
 def main() -> int:
-    """Run it all; the exit status."""
+    """Run it all, with keys that are made for it and thrown away; the exit status."""
+    with tempfile.TemporaryDirectory() as keys:
+        os.environ["RPCX_HOME"] = keys
+        return demonstrate()
+
+
+def demonstrate() -> int:
+    """Whether all promises were kept, as an exit status."""
     report = Report()
     begun = time.monotonic()
     agent, urls = start_agent()

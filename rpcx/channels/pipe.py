@@ -16,7 +16,6 @@ import errno
 import os
 import secrets
 import socket
-import stat
 import tempfile
 from pathlib import Path
 from typing import Final
@@ -24,6 +23,7 @@ from typing import Final
 from rpcx.abc import Address, PeerFacts
 from rpcx.channels.sockets import BACKLOG, SocketListener, SocketStream, credentials
 from rpcx.errors import AccessDenied, NotSent
+from rpcx.security.files import directory_problem
 
 DIRECTORY: Final = "RPCX_RUNTIME_DIR"  # environment: where the pipes are; the same rules hold for it
 LONGEST_PATH: Final = 100  # bytes; sun_path has 104 to 108, and a temporary name is a little longer
@@ -99,7 +99,7 @@ def runtime_directory() -> Path:
     session = os.environ.get("XDG_RUNTIME_DIR") or f"/run/user/{uid}"
     if given:
         directory = Path(given)
-    elif _is_private(Path(session), uid):
+    elif _is_private(Path(session)):
         directory = Path(session) / "rpcx"
     else:
         directory = Path(tempfile.gettempdir()) / f"rpcx-{uid}"
@@ -107,31 +107,17 @@ def runtime_directory() -> Path:
         directory.mkdir(mode=0o700, parents=bool(given))
     except FileExistsError:
         pass  # made before; looked at below
-    problem = _problem(directory, uid)
+    problem = directory_problem(directory)
     if problem:
         raise AccessDenied(f"{directory} is not safe for pipes: {problem}; repair or remove it, or set {DIRECTORY}")
     return directory
 
 
-def _is_private(directory: Path, uid: int) -> bool:
+def _is_private(directory: Path) -> bool:
     try:
-        return _problem(directory, uid) == ""
+        return directory_problem(directory) == ""
     except OSError:
         return False
-
-
-def _problem(directory: Path, uid: int) -> str:
-    """What makes a directory unsafe; empty: nothing."""
-    found = directory.lstat()
-    if stat.S_ISLNK(found.st_mode):
-        return "it is a symbolic link"
-    if not stat.S_ISDIR(found.st_mode):
-        return "it is no directory"
-    if found.st_uid != uid:
-        return f"it belongs to user {found.st_uid}, not to user {uid}"
-    if found.st_mode & 0o077:
-        return f"others may use it (mode {stat.S_IMODE(found.st_mode):04o}, 0700 is needed)"
-    return ""
 
 
 def _path(name: str) -> Path:

@@ -39,16 +39,22 @@ class TlsStream(SocketStream):
 
 
 class TlsListener(SocketListener):
-    """Listening sockets whose clients prove a key; ends the sessions of those trusted no more (`rpcx.abc.Timed`)."""
+    """Listening sockets on which TLS is to be spoken."""
+
+    def __init__(self, sockets: Sequence[socket.socket], url: str, side: "Side") -> None:
+        super().__init__(sockets, url, _admit, lambda sock, facts: TlsStream(sock, facts, side))
+
+
+class KeyListener(TlsListener):
+    """The same, whose clients prove a key; ends the sessions of those trusted no more (`rpcx.abc.Timed`)."""
 
     def __init__(self, sockets: Sequence[socket.socket], url: str, side: "ServerSide") -> None:
-        url = f"{url}?key={side.identity.fingerprint}"
-        super().__init__(sockets, url, _admit, lambda sock, facts: TlsStream(sock, facts, side))
+        super().__init__(sockets, f"{url}?key={side.identity.fingerprint}", side)
         self.due, self.tick = side.due, side.tick
 
 
 class TcpChannel:
-    """``tcp://host:port``, of a host that is to have a certain key ``tcp://host:port?key=sha256:…``."""
+    """``tcp://host:port``; with a certain key ``…?key=sha256:…``, with a shared secret ``…?secret=NAME``."""
 
     name = "tcp"
 
@@ -56,15 +62,10 @@ class TcpChannel:
         """Try each address of the host in turn, within ``timeout`` seconds."""
         url = f"{self.name}://{address.location}"
         resolved = _resolve(address.location)
-        pin = address.params.get("key")
         if not insecure:
-            from rpcx.security.sides import ClientSide
-
-            side = ClientSide(address.location, pin)
+            side = _client_side(address)
             return _connected(resolved, url, timeout, lambda sock, facts: TlsStream(sock, facts, side))
-        if pin is not None:
-            raise AccessDenied(f"{url}?key={pin}: a key is proved by TLS only: leave out insecure=True, or the key")
-        _check(resolved, url)
+        _check(resolved, url, address)
         return _connected(resolved, url, timeout, SocketStream)
 
     def listen(self, address: Address, *, insecure: bool = False) -> SocketListener:
@@ -72,12 +73,31 @@ class TcpChannel:
         url = f"{self.name}://{address.location}"
         resolved = _resolve(address.location)
         if insecure:
-            _check(resolved, url)
+            _check(resolved, url, address)
             return SocketListener(*_listening(resolved, address.location, url), _admit)
+        if "secret" in address.params:
+            from rpcx.security.secret import SecretSide
+
+            name = address.params["secret"]
+            knowing = SecretSide(name)
+            sockets, bound = _listening(resolved, address.location, url)
+            return TlsListener(sockets, f"{bound}?secret={name}", knowing)
         from rpcx.security.sides import ServerSide
 
-        side = ServerSide()  # before the port is taken: it may find that there is no usable key
-        return TlsListener(*_listening(resolved, address.location, url), side)
+        proving = ServerSide()  # before the port is taken: it may find that there is no usable key
+        return KeyListener(*_listening(resolved, address.location, url), proving)
+
+
+def _client_side(address: Address) -> "Side":
+    if "secret" not in address.params:
+        from rpcx.security.sides import ClientSide
+
+        return ClientSide(address.location, address.params.get("key"))
+    if "key" in address.params:
+        raise ValueError(f"{address}: a key or a secret, not both: a host that knows a secret proves no key")
+    from rpcx.security.secret import SecretSide
+
+    return SecretSide(address.params["secret"], address.location)
 
 
 def _connected(
@@ -162,8 +182,14 @@ def _resolve(location: str) -> list[Resolved]:
     return list(dict.fromkeys(known))
 
 
-def _check(resolved: list[Resolved], url: str) -> None:
-    """Plain TCP is for loopback."""
+def _check(resolved: list[Resolved], url: str, address: Address) -> None:
+    """Plain TCP is for loopback, and proves nothing."""
+    for name in ("key", "secret"):
+        if name in address.params:
+            raise AccessDenied(
+                f"{url}?{name}={address.params[name]}: a {name} is proved by TLS only: leave out insecure=True, or "
+                f"the {name}"
+            )
     for _, where in resolved:
         if not ipaddress.ip_address(where[0].partition("%")[0]).is_loopback:
             raise AccessDenied(

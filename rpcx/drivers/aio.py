@@ -206,6 +206,38 @@ class AioPump:
         self._timer: asyncio.TimerHandle | None = None
         self._welcomes: set[asyncio.Task[Any]] = set()
 
+    async def dial(self, reach: Callable[[], tuple[Any, Stream]]) -> tuple[Any, Stream]:  # a channel
+        """What ``reach`` returns, run in a thread of its own while the loop goes on.
+
+        Names are looked up and keys read on the way, neither of which a loop can wait for. Not in the loop's
+        executor: jobs that fill it would hold the dial up. Given up, it closes the stream that comes too late.
+        """
+        reached: asyncio.Future[tuple[Any, Stream]] = self._loop.create_future()
+
+        def settle(outcome: tuple[Any, Stream] | BaseException) -> None:
+            if isinstance(outcome, BaseException):
+                if not reached.cancelled():
+                    reached.set_exception(outcome)
+            elif reached.cancelled():
+                outcome[1].close()
+            else:
+                reached.set_result(outcome)
+
+        def run() -> None:
+            outcome: tuple[Any, Stream] | BaseException
+            try:
+                outcome = reach()
+            except BaseException as error:  # noqa: BLE001  # it is for who waits
+                outcome = error
+            try:
+                self._loop.call_soon_threadsafe(settle, outcome)
+            except RuntimeError:  # the loop was closed
+                if not isinstance(outcome, BaseException):
+                    outcome[1].close()
+
+        threading.Thread(target=run, name="rpcx-dial", daemon=True).start()
+        return await reached
+
     async def add(self, stream: Any, session: Session, *, accepted: bool = False) -> AioLink:  # has a .socket
         """Serve a connection from now on."""
         link = AioLink(stream, session, self._links.discard)

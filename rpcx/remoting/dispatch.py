@@ -122,7 +122,12 @@ class IncomingCall:
             instance = entry.enter()
             try:
                 args, kwargs = method.arguments(self.args, self.kwargs)
-                self.answer(method.function(instance, *args, **kwargs))
+                try:
+                    value = method.function(instance, *args, **kwargs)
+                except RpcxError as error:
+                    _mark_as_run(error)
+                    raise
+                self.answer(value)
             finally:
                 entry.leave(instance)  # after the answer, which does not wait for it
         except BaseException as error:  # noqa: BLE001  # whatever a method raises is its caller's answer
@@ -143,7 +148,12 @@ class IncomingCall:
             instance = entry.enter()
             try:
                 args, kwargs = method.arguments(self.args, self.kwargs)
-                self.answer(await method.function(instance, *args, **kwargs))
+                try:
+                    value = await method.function(instance, *args, **kwargs)
+                except RpcxError as error:
+                    _mark_as_run(error)
+                    raise
+                self.answer(value)
             finally:
                 entry.leave(instance)
         except BaseException as error:  # noqa: BLE001  # whatever a method raises is its caller's answer
@@ -310,6 +320,8 @@ class IncomingStream(IncomingCall):
         if isinstance(error, StopIteration | StopAsyncIteration):
             self.endpoint.end_stream(self)
         else:
+            if self._items is not None and isinstance(error, RpcxError):
+                _mark_as_run(error)
             self.answer_fault(error)
 
 
@@ -339,7 +351,12 @@ class BatchedRun(IncomingCall):
             for each in self.args:
                 try:
                     args, named = arguments(each, kwargs)
-                    batch.returned(function(instance, *args, **named), self.states)
+                    try:
+                        value = function(instance, *args, **named)
+                    except RpcxError as error:
+                        _mark_as_run(error)
+                        raise
+                    batch.returned(value, self.states)
                 except BaseException as error:  # noqa: BLE001  # whatever a method raises is its caller's answer
                     batch.failed(error, self.states)
         finally:
@@ -360,7 +377,12 @@ class BatchedRun(IncomingCall):
             for each in self.args:
                 try:
                     args, named = method.arguments(each, self.kwargs)
-                    batch.returned(await method.function(instance, *args, **named), self.states)
+                    try:
+                        value = await method.function(instance, *args, **named)
+                    except RpcxError as error:
+                        _mark_as_run(error)
+                        raise
+                    batch.returned(value, self.states)
                 except BaseException as error:  # noqa: BLE001  # whatever a method raises is its caller's answer
                     batch.failed(error, self.states)
         finally:
@@ -451,6 +473,12 @@ class IncomingBatch(IncomingCall):
         for run in self.runs:
             if isinstance(run, BatchedRun):
                 run.cancel()
+
+
+def _mark_as_run(error: RpcxError) -> None:
+    """What came out of a method: that one ran, whatever the error says of a call that it made itself."""
+    if error.executed == "no":
+        error.executed = "yes"
 
 
 def _gave_up(call: IncomingCall) -> Cancelled:

@@ -49,8 +49,7 @@ class Outgoing(Requests):
         try:
             return used._result(pending, ref, method)
         except ContractMismatch as error:
-            contract = doubted(ref, error)
-            used._judge(ref, contract, used.call(used.host_reference(), DESCRIBE, (ref.uri, contract.name), {}))
+            used._compare(ref, error)
             return used.call(ref, method, args, kwargs)
 
     async def call_async(
@@ -71,10 +70,18 @@ class Outgoing(Requests):
         try:
             return used._result(pending, ref, method, "async")
         except ContractMismatch as error:
-            contract = doubted(ref, error)
-            query = (ref.uri, contract.name)
-            used._judge(ref, contract, await used.call_async(used.host_reference(), DESCRIBE, query, {}))
+            await used._compare_async(ref, error)
             return await used.call_async(ref, method, args, kwargs)
+
+    def _compare(self, ref: Reference, error: ContractMismatch) -> None:
+        """The fingerprints differ: compare the contracts in full. Raises `ContractMismatch` when they do not fit."""
+        contract = doubted(ref, error)
+        self._judge(ref, contract, self.call(self.host_reference(), DESCRIBE, (ref.uri, contract.name), {}))
+
+    async def _compare_async(self, ref: Reference, error: ContractMismatch) -> None:
+        contract = doubted(ref, error)
+        query = (ref.uri, contract.name)
+        self._judge(ref, contract, await self.call_async(self.host_reference(), DESCRIBE, query, {}))
 
     async def _arrival(self, pending: Pending, timeout: float | None) -> None:  # noqa: ASYNC109  # checked by the caller
         """Await that ``pending`` is done, at most ``timeout`` seconds; cancelling gives the call up."""
@@ -154,8 +161,7 @@ class Outgoing(Requests):
             try:
                 value = self._settled(future, kind, body, segments)
             except ContractMismatch as error:
-                contract = doubted(ref, error)
-                self._judge(ref, contract, self.call(self.host_reference(), DESCRIBE, (ref.uri, contract.name), {}))
+                self._compare(ref, error)
                 value = self.call(ref, future.method, future.args, future.kwargs)
         except BaseException as raised:  # noqa: BLE001  # whatever it is, it is the future's outcome
             future.settle(None, raised)
@@ -252,9 +258,38 @@ class Outgoing(Requests):
         """Whether message sinks are to see each call."""
         return self._sinks
 
-    def batch(self, ref: Reference, calls: Sequence[BatchCall]) -> Pending:
-        """Send many calls in one frame: runs of calls that follow one another on one method."""
+    def batch(self, ref: Reference, calls: Sequence[BatchCall]) -> list[Any]:
+        """Make many calls in one frame; ``[values, [[index, fault], …]]``."""
+        if self.error is not None:
+            return self._next().batch(ref, calls)
         timeout = remaining()
+        pending = self._send_batch(ref, calls, timeout)
+        self._link.wait(pending, timeout)
+        answers = self._batch_answers(pending, ref, calls[0][0], timeout)
+        error = self._mismatch(ref, answers)
+        if error is None:
+            return answers
+        self._compare(ref, error)
+        return self.batch(ref, calls)
+
+    async def batch_async(self, ref: Reference, calls: Sequence[BatchCall]) -> list[Any]:
+        """The same, awaited."""
+        if self.error is not None and self.revive_async is not None and self.successor is None:
+            await self.revive_async()
+        if self.error is not None:
+            return await self._next().batch_async(ref, calls)
+        timeout = remaining()
+        pending = self._send_batch(ref, calls, timeout)
+        await self._arrival(pending, timeout)
+        answers = self._batch_answers(pending, ref, calls[0][0], timeout)
+        error = self._mismatch(ref, answers)
+        if error is None:
+            return answers
+        await self._compare_async(ref, error)
+        return await self.batch_async(ref, calls)
+
+    def _send_batch(self, ref: Reference, calls: Sequence[BatchCall], timeout: float | None) -> Pending:
+        """Send runs of calls that follow one another on one method."""
         runs: list[list[Any]] = []
         last: Method | None = None
         for method, args, kwargs in calls:
@@ -273,18 +308,14 @@ class Outgoing(Requests):
         self._transmit(BATCH, pending, body, segments)
         return pending
 
-    def wait_batch(self, pending: Pending, ref: Reference, method: Method) -> list[Any]:
-        """The answers of a batch: ``[values, [[index, fault], …]]``."""
-        timeout = remaining()
-        self._link.wait(pending, timeout)
-        return self._batch_answers(pending, ref, method, timeout)
-
-    async def batch_async(self, ref: Reference, calls: Sequence[BatchCall]) -> list[Any]:
-        """Send many calls in one frame and await their answers."""
-        timeout = remaining()
-        pending = self.batch(ref, calls)
-        await self._arrival(pending, timeout)
-        return self._batch_answers(pending, ref, calls[0][0], timeout)
+    def _mismatch(self, ref: Reference, answers: list[Any]) -> ContractMismatch | None:
+        """Why no call of a batch was made, if it is that the contracts differ; then it can be sent again."""
+        values, faults = answers
+        if ref.unchecked and len(faults) == len(values):
+            error = self.fault_of(faults[0][1])
+            return error if isinstance(error, ContractMismatch) and error.executed == "no" else None
+        ref.unchecked = False
+        return None
 
     def _batch_answers(self, pending: Pending, ref: Reference, method: Method, timeout: float | None) -> list[Any]:
         if not pending.arrived:

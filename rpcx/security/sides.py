@@ -14,7 +14,6 @@ TLS 1.3 only, since everything else has modes to avoid. No session tickets: resu
 with it revocation. ALPN must say ``rpcx/1``, so that no other protocol's bytes can be steered here.
 """
 
-import hmac
 import logging
 import ssl
 from typing import Final
@@ -48,8 +47,8 @@ class ServerSide:
     def __init__(self) -> None:
         self.identity = own_identity()
         self._trust = TrustStore(self.identity.certificate_file.parent)
-        self._context: ssl.SSLContext | None = None
-        self._built = -1  # the store's generation that the context was built from
+        self._built = self._trust.generation  # of the store, when the context was built
+        self._context = self._make_context()
         self._live: set[TlsSession] = set()
         self._judged = self._trust.generation  # the store's generation that live sessions were judged by
         self._next_look = 0.0  # when to ask the store whether it changed
@@ -57,18 +56,32 @@ class ServerSide:
     @property
     def context(self) -> ssl.SSLContext:
         """What to shake hands with, as the trust store is now."""
-        generation = self._trust.generation
-        if self._context is None or generation != self._built:
-            context = _context(ssl.PROTOCOL_TLS_SERVER, self.identity)
-            context.verify_mode = ssl.CERT_REQUIRED
-            context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
-            context.load_verify_locations(cadata=b"".join(self._trust.certificates()))
-            context.num_tickets = 0
-            self._context, self._built = context, generation
+        if self._changed(self._built):
+            self._built = self._trust.generation
+            try:
+                self._context = self._make_context()
+            except Exception:  # whatever is wrong with the files: `admit` asks them again anyway
+                log.exception("the trust store cannot be read; newly trusted keys are not let in")
         return self._context
 
+    def _changed(self, generation: int) -> bool:
+        """Whether the store is another than at ``generation``; one that cannot be looked at changes nothing."""
+        try:
+            return self._trust.generation != generation
+        except Exception:
+            log.exception("the trust store cannot be looked at; who is connected stays")
+            return False
+
+    def _make_context(self) -> ssl.SSLContext:
+        context = _context(ssl.PROTOCOL_TLS_SERVER, self.identity)
+        context.verify_mode = ssl.CERT_REQUIRED
+        context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+        context.load_verify_locations(cadata=b"".join(self._trust.certificates()))
+        context.num_tickets = 0
+        return context
+
     def admit(self, tls: ssl.SSLObject, facts: PeerFacts) -> None:
-        _check_alpn(tls)
+        check_alpn(tls)
         certificate = tls.getpeercert(binary_form=True) or b""
         principal = self._trust.principal_of(certificate)
         if principal is None:
@@ -91,7 +104,7 @@ class ServerSide:
 
     # --- live sessions: a `Timed` of the pump ------------------------------------------------------------------
 
-    def opened(self, session: TlsSession) -> None:
+    def begun(self, session: TlsSession) -> None:
         self._live.add(session)
 
     def closed(self, session: TlsSession) -> None:
@@ -102,19 +115,29 @@ class ServerSide:
         return self._next_look if self._live else None
 
     def tick(self, now: float) -> None:
-        """End the sessions of keys that are trusted no more."""
+        """End the sessions of keys that are trusted no more, or otherwise."""
         self._next_look = now + LOOK_SECONDS
-        generation = self._trust.generation
-        if generation == self._judged:
+        if not self._changed(self._judged):
             return
-        self._judged = generation
+        try:
+            self._judge()
+        except Exception:  # until the next look
+            log.exception("the trust store cannot be read; who is connected stays")
+
+    def _judge(self) -> None:
+        generation = self._trust.generation  # before: what changes meanwhile is for the next look
         for session in list(self._live):
-            principal = self._trust.principal_of(session.certificate)
-            if principal is not None:
-                _note(session.facts, principal.fingerprint, principal, self.identity)
-                continue
-            log.warning("%s: the key of %s is trusted no more: closed", session.facts, session.facts.principal)
-            session.end(AuthenticationFailed(f"the key {session.facts.fingerprint} is trusted no more"))
+            if not session.certificate:
+                continue  # still shaking hands
+            principal, facts = self._trust.principal_of(session.certificate), session.facts
+            if principal is None:
+                log.warning("%s: the key of %s is trusted no more: closed", facts, facts.principal)
+                session.end(AuthenticationFailed(f"the key {facts.fingerprint} is trusted no more"))
+            elif (principal.name, principal.roles) != (facts.principal, facts.roles):
+                # What it may do was decided when it connected; its client connects anew by itself.
+                log.info("%s: %s has another name or other roles now: closed", facts, facts.principal)
+                session.end(ConnectionLost(f"the key {facts.fingerprint} has another name or other roles now"))
+        self._judged = generation
 
 
 class ClientSide:
@@ -139,22 +162,25 @@ class ClientSide:
         self.context.verify_mode = ssl.CERT_NONE
 
     def admit(self, tls: ssl.SSLObject, facts: PeerFacts) -> None:
-        _check_alpn(tls)
+        check_alpn(tls)
         certificate = tls.getpeercert(binary_form=True) or b""
         shown = fingerprint_of(certificate)
         principal = self._trust.principal_of(certificate)
         known = self._pin or self._trust.pin_of(self._server)
+        if shown in self._trust.revoked():
+            raise AuthenticationFailed(f"{self._url}: the server's key {shown} was revoked here")
         if known is not None:
-            if not hmac.compare_digest(shown, known):
-                raise AuthenticationFailed(self._changed(shown, known))
-        elif principal is None and not hmac.compare_digest(shown, self.identity.fingerprint):
+            if shown != known:  # both are public
+                raise AuthenticationFailed(self._other_key(shown, known))
+        elif principal is None:
             raise AuthenticationFailed(
                 f"{self._url}: this side does not know the server's key {shown}; ask its owner whether that is it "
-                f"(`rpcx keys show` there), then connect to {self._url}?key={shown}"
+                f"(`rpcx keys show` there), then connect to {self._url}?key={shown}, or once and for all: "
+                f"rpcx keys pin {self._server} {shown}"
             )
         _note(facts, shown, principal, self.identity)
 
-    def _changed(self, shown: str, known: str) -> str:
+    def _other_key(self, shown: str, known: str) -> str:
         source = "the URL demands" if self._pin is not None else "it had before (known_servers)"
         return (
             f"{self._url}: the server's key is {shown}, not {known}, which {source}; either it has a new key, which "
@@ -178,7 +204,8 @@ class ClientSide:
             )
         if error.reason in ("TLSV1_ALERT_PROTOCOL_VERSION", "UNSUPPORTED_PROTOCOL"):
             return ProtocolError(f"{self._url} does not speak TLS 1.3, and nothing older is spoken here")
-        return ProtocolError(f"{self._url}: TLS failed: {error.reason}")
+        why = error.reason or error.strerror  # older Pythons do not know all of OpenSSL's reasons
+        return ProtocolError(f"{self._url}: TLS failed: {why}; is it an rpcx host?")
 
     def _remedy(self) -> str:
         mine = self.identity
@@ -190,7 +217,7 @@ class ClientSide:
     def refused(self, facts: PeerFacts, error: RpcxError) -> None:
         """Whoever waits is told."""
 
-    def opened(self, session: TlsSession) -> None:
+    def begun(self, session: TlsSession) -> None:
         """It has one session, which the client keeps."""
 
     def closed(self, session: TlsSession) -> None:
@@ -205,7 +232,8 @@ def _context(protocol: int, identity: Identity) -> ssl.SSLContext:
     return context
 
 
-def _check_alpn(tls: ssl.SSLObject) -> None:
+def check_alpn(tls: ssl.SSLObject) -> None:
+    """Whether the peer wants to speak rpcx, and nothing else."""
     chosen = tls.selected_alpn_protocol()
     if chosen != ALPN:
         raise ProtocolError(f"the other side speaks {chosen or 'no protocol by name'}, not {ALPN}")

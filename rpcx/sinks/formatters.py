@@ -184,7 +184,12 @@ class _Encoding(Lowering):
     def mapping(self, value: dict[Any, Any], depth: int) -> object:  # keys of any type
         if SCALARS.issuperset(map(type, value.values())) and SCALARS.issuperset(map(type, value)):
             return value
-        return {self.key(key, depth + 1): self.lower(item, depth + 1) for key, item in value.items()}
+        keys = [self.key(key, depth + 1) for key in value]
+        self.check_distinct(keys, value)
+        return {key: self.lower(item, depth + 1) for key, item in zip(keys, value.values(), strict=True)}
+
+    def repeats(self, lowered: list[Any]) -> bool:  # keys, or the items of a set
+        return len(set(lowered)) != len(lowered)
 
     def tagged(self, tag: Tag, content: Any) -> object:  # lowered
         if type(content) is msgpack.ExtType and content.code == SEGMENT and self._said == tag.code:

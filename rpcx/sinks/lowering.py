@@ -63,6 +63,7 @@ class Lowering:
         self._containers = containers
         self._left = containers  # that may still come
         self._hashed = False  # inside a set or a key: what would arrive as list or dict cannot be there
+        self._plainer = False  # something travels as what it is not, and so may arrive equal to its neighbour
 
     def say(self, value: Any) -> Any:  # of a type in `own`; what the formatter writes
         """A value that the formatter writes in a way of its own."""
@@ -70,6 +71,10 @@ class Lowering:
 
     def mapping(self, value: dict[Any, Any], depth: int) -> Any:  # keys of any type; what the formatter writes
         """A dict, each of whose keys and items is to be lowered."""
+        raise NotImplementedError
+
+    def repeats(self, lowered: list[Any]) -> bool:  # what the formatter writes
+        """Whether two of these keys, or items of a set, arrive as one."""
         raise NotImplementedError
 
     def tagged(self, tag: Tag, content: Any) -> Any:  # what the formatter writes, both
@@ -99,10 +104,13 @@ class Lowering:
             return self.mapping(value, depth)
         tag, plainer = self._values.reduce(value)
         if tag is None:
+            self._plainer = True
             return self.lower(plainer, depth)
         if tag.nested:
             hashed, self._hashed = self._hashed, tag.name != "tuple" or self._hashed
             content = self.nested(plainer, depth)
+            if tag.name != "tuple":
+                self.check_distinct(content, value)
         else:
             hashed, self._hashed = self._hashed, False
             content = self.lower(plainer, 0)  # its own, and flat: no depth of the user's
@@ -130,6 +138,12 @@ class Lowering:
         lowered = self.lower(key, depth)
         self._hashed = hashed
         return lowered
+
+    def check_distinct(self, lowered: list[Any], container: object) -> None:  # keys, or the items of a set
+        """Raise `CannotTravel` where one would be lost: a dict with the keys ``Color.RED`` and ``"red"``."""
+        if self._plainer and self.repeats(lowered):
+            what = "keys" if isinstance(container, dict) else "items"
+            raise CannotTravel(f"two of its {what} travel as the same value, so one would be lost", container)
 
     def _enter(self, container: object, depth: int) -> None:
         if self._hashed:

@@ -197,8 +197,13 @@ class _Plain(Lowering):
     def mapping(self, value: dict[Any, Any], depth: int) -> object:  # keys of any type
         if _is_plain_map(value):
             return {key: self.lower(item, depth + 1) for key, item in value.items()}
-        pairs = [[self.key(key, depth + 1), self.lower(item, depth + 1)] for key, item in value.items()]
+        keys = [self.key(key, depth + 1) for key in value]
+        self.check_distinct(keys, value)
+        pairs = [[key, self.lower(item, depth + 1)] for key, item in zip(keys, value.values(), strict=True)]
         return self.tagged(DICT, pairs)
+
+    def repeats(self, lowered: list[Any]) -> bool:  # keys, or the items of a set
+        return len({(repr(each),) if type(each) is dict else each for each in lowered}) != len(lowered)
 
     def tagged(self, tag: Tag, content: Any) -> object:  # lowered
         if tag.name in BASE64 and "$bytes" in content:

@@ -62,7 +62,7 @@ def test_a_file_in_its_place_is_refused(directory, monkeypatch):
 
 
 def test_a_directory_of_another_user_is_refused(directory, monkeypatch):
-    monkeypatch.setattr(os, "getuid", lambda: 12345)
+    monkeypatch.setattr(os, "geteuid", lambda: 12345)
     with pytest.raises(AccessDenied, match="user 12345"):
         runtime_directory()
 

@@ -90,3 +90,69 @@ def test_a_sync_wait_in_the_loops_own_thread_is_refused():
             session.link.wait(object(), 1.0)
 
     run(main)
+
+
+# --- dialling -----------------------------------------------------------------------------------------------
+
+
+class Reached:
+    """A dial that ends when the test says so."""
+
+    def __init__(self) -> None:
+        self.go = threading.Event()
+        self.closed = threading.Event()
+
+    def reach(self):
+        self.go.wait(10)
+        return "channel", self
+
+    def close(self) -> None:
+        self.closed.set()
+
+
+def test_the_loop_goes_on_while_it_dials():
+    async def main(serve) -> None:
+        reached, pump = Reached(), AioPump()
+        dialling = asyncio.ensure_future(pump.dial(reached.reach))
+        reader, writer, _ = await serve()
+        writer.write(b"a\n")
+        assert await reader.readline() == b"A\n"
+        assert not dialling.done()
+        reached.go.set()
+        assert await dialling == ("channel", reached)
+
+    run(main)
+
+
+def test_a_dial_that_was_given_up_closes_the_stream_that_comes_too_late():
+    reached = Reached()
+
+    async def main(serve) -> None:
+        pump = AioPump()
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(pump.dial(reached.reach), 0.01)
+        reached.go.set()
+        while not reached.closed.is_set():
+            await asyncio.sleep(0.001)
+
+    run(main)
+    late, kept = Reached(), []
+
+    async def leave(serve) -> None:
+        kept.append(asyncio.ensure_future(AioPump().dial(late.reach)))
+        await asyncio.sleep(0)
+
+    run(leave)  # the loop is closed before the stream comes
+    late.go.set()
+    assert late.closed.wait(10)
+
+
+def test_what_a_dial_raises_is_raised_where_it_is_awaited():
+    def reach():
+        raise ConnectionRefusedError("nobody there")
+
+    async def main(serve) -> None:
+        with pytest.raises(ConnectionRefusedError, match="nobody there"):
+            await AioPump().dial(reach)
+
+    run(main)

@@ -17,8 +17,8 @@ from pathlib import Path
 import pytest
 
 from rpcx import errors
-from rpcx.protocol.connection import CLOSED, OPENED, Connection
-from rpcx.protocol.frames import Kind
+from rpcx.protocol.connection import CLOSED, ITEM_NOW, OPENED, RETURN_NOW, Connection
+from rpcx.protocol.frames import IN_ORDER, Kind
 from rpcx.protocol.handshake import HELLO_BYTES, MAGIC, Limits, Offer
 from rpcx.sinks.formatters import JsonFormatter, MsgpackFormatter
 from rpcx.sinks.values import Values
@@ -28,21 +28,23 @@ VECTORS = json.loads((Path(__file__).parents[2] / "schemas" / "wire_vectors.json
 STEPS = {vector["name"]: vector for vector in VECTORS if vector["layer"] == "connection"}
 VALUES = [vector for vector in VECTORS if vector["layer"] == "value"]
 LIMITS = Limits()
+NAMED = {**{kind: kind.name for kind in Kind}, RETURN_NOW: "RETURN_NOW", ITEM_NOW: "ITEM_NOW"}
 
 
 def action(end: Connection, do: str, **fields) -> None:
     """Let ``end`` do what a vector says."""
     body = bytes.fromhex(fields.get("body", ""))
     segments = [bytes.fromhex(segment) for segment in fields.get("segments", ())]
+    in_order = IN_ORDER if fields.get("in order") else 0
     match do:
         case "call":
             end.call(Kind[fields["kind"]], fields["token"], body, segments)
         case "reply":
-            end.reply(Kind[fields["kind"]], fields["id"], body, segments)
+            end.reply(Kind[fields["kind"]] | in_order, fields["id"], body, segments)
         case "oneway":
             end.oneway(body, segments)
         case "item":
-            end.item(fields["id"], body, segments)
+            end.item(fields["id"], body, segments, Kind.ITEM | in_order)
         case "grant":
             end.grant(fields["id"], fields["items"])
         case "cancel":
@@ -94,7 +96,7 @@ def written(events: list) -> list[list]:
         elif kind == CLOSED:
             lines.append(["CLOSED", type(token).__name__ if token is not None else None])
         else:
-            name = Kind(kind).name if kind in set(Kind) else "DROPPED"
+            name = NAMED.get(kind, "DROPPED")
             lines.append([name, token, bytes(body).hex(), [bytes(segment).hex() for segment in segments]])
     return lines
 
@@ -131,7 +133,7 @@ def test_every_kind_of_frame_has_a_vector():
         data = data.removeprefix(MAGIC)
         if len(data) >= 12 and "error" not in step:
             seen.add(data[4])
-    assert seen | {Kind.REJECT} == set(Kind)
+    assert seen | {Kind.REJECT} == {*Kind, RETURN_NOW, ITEM_NOW}
     assert any(bytes.fromhex(step["hex"]).removeprefix(MAGIC)[4:5] == bytes([Kind.REJECT]) for step in STEPS.values())
 
 

@@ -11,8 +11,14 @@ import rpcx
 NUMBERS = itertools.count()
 
 
+@pytest.fixture(params=["inproc", "tcp"])
+def place(request) -> str:
+    """Where a host listens: a socket pair, or TCP under TLS."""
+    return f"inproc://remoting-{next(NUMBERS)}" if request.param == "inproc" else "tcp://127.0.0.1:0"
+
+
 @pytest.fixture
-def serve() -> Iterator[Callable[..., rpcx.Server]]:
+def serve(place) -> Iterator[Callable[..., rpcx.Server]]:
     """``serve(Class, …, published={"uri": obj})`` → a connected client; its ``host`` is the host."""
     opened: list[Any] = []
 
@@ -23,7 +29,7 @@ def serve() -> Iterator[Callable[..., rpcx.Server]]:
         host.register(*classes)
         for uri, instance in (published or {}).items():
             host.publish(instance, uri)
-        url = host.listen(f"inproc://remoting-{next(NUMBERS)}")
+        url = host.listen(place if not opened else f"inproc://remoting-{next(NUMBERS)}")
         opened.append(host.start())
         server = rpcx.connect(url, **(client or {}))
         opened.append(server)

@@ -52,6 +52,7 @@ class Calc:
         self.speed_: float | None = 1.0
         self.produced = 0
         self.closed = threading.Event()
+        self.begun = threading.Event()
         self.node = Node("home")
 
     def add(self, a: int, b: int = 1, *, c: int = 0) -> int:
@@ -128,6 +129,9 @@ class Calc:
     def state(self) -> tuple[int, bool]:
         return self.produced, self.closed.wait(5)
 
+    def has_begun(self) -> bool:
+        return self.begun.wait(5)
+
     def until_given_up(self) -> None:
         try:
             while True:
@@ -139,6 +143,7 @@ class Calc:
 
     async def forever(self) -> None:
         try:
+            self.begun.set()
             await asyncio.sleep(60)
         finally:
             self.closed.set()
@@ -364,13 +369,14 @@ def test_a_deadline_ends_the_wait_and_tells_the_method(calc):
 
 def test_cancelling_a_future_cancels_the_coroutine(calc):
     future = rpcx.future(calc.forever)
-    assert calc.add(1) == 2
+    assert calc.has_begun(), "a coroutine that is cancelled before never runs at all"
     assert future.cancel()
     assert calc.state()[1]
 
 
 def test_the_context_is_the_calls(calc):
-    assert calc.caller() == ("inproc", "caller")
+    assert calc.caller()[1] == "caller"
+    assert calc.caller()[0] in ("inproc", "tcp")
     with pytest.raises(LookupError):
         _ = rpcx.context.peer
     rpcx.check()
@@ -381,7 +387,7 @@ def test_the_context_is_the_calls(calc):
 def test_a_proxy_cannot_be_pickled_and_shows_what_it_is(calc):
     with pytest.raises(TypeError, match="cannot be pickled"):
         copy.copy(calc)
-    assert repr(calc).startswith("<Calc calc at inproc")
+    assert repr(calc).startswith(("<Calc calc at inproc", "<Calc calc at tcp"))
 
 
 def test_json_serves_as_well(serve):
@@ -422,3 +428,67 @@ def test_contracts_that_do_not_fit_are_an_error_that_names_the_difference(serve)
         server.get(same_name(f=g)).f("x")
     with pytest.raises(rpcx.ContractMismatch):
         rpcx.future(server.get(Calc, "evolving").add, 1).result(5)
+    misfit = rpcx.batch(server.get(same_name(f=g)))
+    with pytest.raises(rpcx.ContractMismatch, match="type is 'str' here and 'int' there"), misfit as many:
+        future = many.f("x")
+    assert isinstance(future.exception(), rpcx.ContractMismatch)
+
+
+def test_a_batch_is_made_once_when_contracts_still_fit(serve):
+    seen = []
+
+    def f(self, a: int) -> int:
+        seen.append(a)
+        return a
+
+    def f_longer(self, a: int, b: int = 0) -> int:
+        return f(self, a)
+
+    with rpcx.batch(serve(same_name(f=f_longer)).get(same_name(f=f))) as many:
+        futures = [many.f(5), many.f(6)]
+    assert [future.result() for future in futures] == seen == [5, 6]
+
+
+def test_a_mismatch_inside_a_method_is_no_reason_to_call_it_again(serve):
+    """Whose contracts differ says the error: another object's is the method's own affair."""
+    ran = []
+
+    def f(self, a: int) -> int:
+        ran.append(a)
+        raise rpcx.ContractMismatch("elsewhere", uri="another")
+
+    def f_longer(self, a: int, b: int = 0) -> int:
+        return f(self, a)
+
+    server = serve(same_name(f=f))
+    with pytest.raises(rpcx.ContractMismatch, match="elsewhere"):
+        server.get(same_name(f=f)).f(1)
+    with rpcx.batch(server.get(same_name(f=f))) as many:
+        future = many.f(2)
+    assert "elsewhere" in str(future.exception())
+    assert ran == [1, 2]
+
+
+def test_an_error_of_a_call_that_a_method_made_says_that_the_method_ran(serve):
+    """Else its caller would take NotSent for leave to try again."""
+
+    def fails(self) -> int:
+        raise rpcx.NotSent("the next host is not there")
+
+    def streams(self) -> Iterator[int]:
+        yield 1
+        raise rpcx.NotSent("the next host is not there")
+
+    async def fails_async(self) -> int:
+        raise rpcx.NotSent("the next host is not there")
+
+    proxy = serve(same_name(fails=fails, streams=streams, fails_async=fails_async)).get(
+        same_name(fails=fails, streams=streams, fails_async=fails_async)
+    )
+    for call in (proxy.fails, proxy.fails_async, lambda: list(proxy.streams())):
+        with pytest.raises(rpcx.NotSent) as caught:
+            call()
+        assert caught.value.executed == "yes"
+    with rpcx.batch(proxy) as many:
+        futures = [many.fails(), many.fails_async()]
+    assert [future.exception().executed for future in futures] == ["yes", "yes"]

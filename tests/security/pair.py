@@ -136,7 +136,8 @@ def trust(server: Path, client: Path, name: str = "ann") -> Path:
     with user(client):
         certificate = ClientSide("x:1", None).identity.certificate_file
     file = server / "authorized" / f"{name}.pem"
-    file.parent.mkdir(mode=0o700, exist_ok=True, parents=True)
+    server.mkdir(mode=0o700, exist_ok=True)
+    file.parent.mkdir(mode=0o700, exist_ok=True)
     shutil.copy(certificate, file)
     return file
 

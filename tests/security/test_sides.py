@@ -1,10 +1,17 @@
 """Who a server lets in, and which server a client believes."""
 
+import datetime
 import ssl
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
 
-from rpcx.errors import AuthenticationFailed, ProtocolError
+from rpcx.errors import AuthenticationFailed, ConnectionLost, ProtocolError
+from rpcx.security.identity import own_identity
+from rpcx.security.keyring import set_roles
 from rpcx.security.sides import ALPN, LOOK_SECONDS, ClientSide, ServerSide
 from tests.security.pair import NOW, End, Pair, shaken, trust, user
 
@@ -205,6 +212,50 @@ def test_sessions_cannot_be_resumed(tmp_path):
         sessions.append(tls.session)
 
 
+@pytest.mark.parametrize("ca", [False, True])
+def test_who_is_trusted_cannot_vouch_for_others(homes, ca):
+    """A certificate that a trusted key has signed is a stranger's, whatever the trusted one says it may do."""
+    server, client = homes
+    issuer, minted = Ed25519PrivateKey.generate(), Ed25519PrivateKey.generate()
+    root = certificate("ann", issuer, issuer, "ann", ca=ca)
+    with user(server):
+        own_identity()
+    (server / "authorized").mkdir(exist_ok=True)
+    (server / "authorized" / "ann.pem").write_bytes(root.public_bytes(Encoding.PEM))
+    client.mkdir()
+    chain, key = client / "chain.pem", client / "key.pem"
+    leaf = certificate("owner", minted, issuer, "ann", ca=False)
+    chain.write_bytes(leaf.public_bytes(Encoding.PEM) + root.public_bytes(Encoding.PEM))
+    key.write_bytes(minted.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    with user(server):
+        end = End(ServerSide())
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    context.load_cert_chain(chain, key)
+    context.set_alpn_protocols([ALPN])
+    shaken(context, end)
+    assert isinstance(end.within.error, AuthenticationFailed)
+    assert end.within.got == b""
+
+
+def certificate(name, key, signer, issuer, *, ca):
+    def named(text):
+        return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, text)])
+
+    now = datetime.datetime.now(datetime.UTC)
+    return (
+        x509.CertificateBuilder()
+        .subject_name(named(name))
+        .issuer_name(named(issuer))
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - datetime.timedelta(days=1))
+        .not_valid_after(now + datetime.timedelta(days=30))
+        .add_extension(x509.BasicConstraints(ca=ca, path_length=None), critical=True)
+        .sign(signer, None)
+    )
+
+
 def test_a_key_that_is_added_is_trusted_without_a_restart(homes, monkeypatch):
     monkeypatch.setattr("rpcx.security.trust.LOOK_SECONDS", 0.0)
     serving, _ = sides(*homes)
@@ -238,6 +289,24 @@ def test_a_key_that_is_removed_ends_its_live_sessions_and_no_others(homes, monke
     assert serving.due() is None
 
 
+def test_other_roles_end_the_session_so_that_its_client_comes_back_with_them(homes, monkeypatch):
+    monkeypatch.setattr("rpcx.security.trust.LOOK_SECONDS", 0.0)
+    trust(*homes)
+    serving, _ = sides(*homes)
+    calling = sides(*homes, pin=serving.identity.fingerprint)[1]
+    theirs, _ = meeting(serving, calling)
+    own, _ = meeting(serving, sides(homes[0], homes[0])[1])
+    set_roles(homes[0], "ann", frozenset({"ops"}))
+    serving.tick(NOW)
+    assert theirs.server.link.closed
+    assert isinstance(theirs.server.within.error, ConnectionLost)
+    assert not own.server.link.closed
+    again, _ = meeting(serving, calling)
+    assert again.server.facts.roles == {"ops"}
+    serving.tick(NOW + 1)
+    assert not again.server.link.closed
+
+
 def test_a_key_that_was_removed_in_the_middle_of_a_handshake_is_not_let_in(homes, monkeypatch):
     monkeypatch.setattr("rpcx.security.trust.LOOK_SECONDS", 0.0)
     file = trust(*homes)
@@ -250,6 +319,21 @@ def test_a_key_that_was_removed_in_the_middle_of_a_handshake_is_not_let_in(homes
     server.gets(client.sends())
     assert isinstance(server.within.error, AuthenticationFailed)
     assert server.within.got == b""
+
+
+def test_a_store_that_cannot_be_read_lets_nobody_new_in_and_is_told(homes, monkeypatch, caplog):
+    monkeypatch.setattr("rpcx.security.trust.LOOK_SECONDS", 0.0)
+    serving, own = sides(homes[0], homes[0])
+    monkeypatch.setattr(type(serving._trust), "generation", 99)
+    monkeypatch.setattr(serving._trust, "certificates", lambda: 1 / 0)
+    pair, _ = meeting(serving, own)
+    assert pair.server.within.got == b"hello"
+    assert "trust store cannot be read" in caplog.text
+    monkeypatch.setattr(type(serving._trust), "generation", property(lambda _: 1 / 0))
+    serving.tick(NOW)
+    assert serving.due() == NOW + LOOK_SECONDS
+    assert not pair.server.link.closed
+    assert "cannot be looked at" in caplog.text
 
 
 def test_a_server_says_in_its_log_whom_it_refused(homes, caplog):

@@ -50,12 +50,16 @@ def test_nothing_of_the_session_within_is_said_before_the_peer_is_known(pair):
     pair.server.gets(first)
     answer = pair.server.sends()
     assert pair.client.session.outgoing() == []
+    assert not pair.server.session.admitted
     pair.client.gets(answer)
     assert pair.client.session.ready
     flight = pair.client.session.outgoing()
     assert len(flight) == 1, "the proof and the first word leave in one write"
     pair.server.gets(flight[0])
     assert pair.server.within.got == b"hello"
+    assert pair.server.session.admitted
+    pair.server.within.admitted = False
+    assert not pair.server.session.admitted
 
 
 def test_both_ends_learn_who_the_other_is(pair):
@@ -257,6 +261,30 @@ def test_a_message_cannot_be_replayed_nor_left_out(pair):
         assert isinstance(pair.server.within.error, ProtocolError)
 
 
+@given(st.binary(max_size=2000))
+def test_no_bytes_of_a_stranger_reach_the_session_within(pair, data):
+    for before in (b"", b"\x16\x03\x01"):
+        for name in ("server", "client"):
+            pair.meet(b"hello")
+            end: End = getattr(pair, name)
+            end.gets(before + data)
+            end.sends()
+            end.session.tick(NOW + HANDSHAKE_SECONDS + LINGER_SECONDS)
+            end.session.tick(NOW + HANDSHAKE_SECONDS + LINGER_SECONDS)
+            assert end.session.finished
+            assert end.within.got == b""
+
+
+@given(st.data())
+def test_no_flight_that_was_tampered_with_is_taken_for_good(pair, flights, data):
+    said = bytearray(flights[0])
+    for _ in range(data.draw(st.integers(1, 4))):
+        said[data.draw(st.integers(0, len(said) - 1))] = data.draw(st.integers(0, 255))
+    pair.meet()
+    pair.server.gets(bytes(said))
+    assert pair.server.within.got == b""
+
+
 # --- refusals -----------------------------------------------------------------------------------------------
 
 
@@ -311,6 +339,39 @@ def test_a_broken_connection_during_the_handshake_says_so(pair):
     pair.client.session.lost(ConnectionResetError("reset"))
     assert "during the TLS handshake" in str(pair.client.within.error)
     assert isinstance(pair.client.within.error.__cause__, ConnectionResetError)
+
+
+def test_a_key_that_cannot_be_judged_is_nobodys(pair, monkeypatch):
+    def judge(*_):
+        raise ValueError("a certificate of version 7")
+
+    monkeypatch.setattr(pair.client_side, "admit", judge)
+    pair.meet(b"hello")
+    said, _ = pair.talk()
+    assert isinstance(pair.client.within.error, AuthenticationFailed)
+    assert "version 7" in str(pair.client.within.error)
+    assert len(said) < 400, "nothing but a ClientHello"
+
+
+def test_a_long_message_leaves_no_large_buffer_behind(pair):
+    pair.meet(b"hello")
+    pair.talk()
+    pair.client.within.says.append(b"x" * (1 << 20))
+    sealed = pair.client.session.outgoing()
+    assert max(map(len, sealed)) < 70_000
+    pair.server.gets(b"".join(sealed))
+    assert pair.server.within.got == b"hello" + b"x" * (1 << 20)
+
+
+def test_nothing_behind_a_changed_piece_is_read(pair):
+    pair.meet(b"hello")
+    pair.talk()
+    pair.client.within.says.append(b"x" * 500_000)
+    sealed = bytearray(pair.client.sends())
+    sealed[100_000] ^= 1
+    pair.server.gets(bytes(sealed))
+    assert len(pair.server.within.got) < 100_000
+    assert isinstance(pair.server.within.error, ProtocolError)
 
 
 def test_the_end_of_tls_is_the_end_for_the_session_within(pair):

@@ -2,6 +2,7 @@
 
 import datetime
 import decimal
+import enum
 import json
 import math
 import pathlib
@@ -223,3 +224,39 @@ def test_json_is_text_that_a_person_can_read():
     assert body.decode() == '["bank","deposit",[5,"ü",{"$tuple":[1]}],30.0]'
     assert segments == ()
     json.loads(body)
+
+
+# --- keys that would become one -----------------------------------------------------------------------------
+
+
+class Color(enum.Enum):
+    RED = "red"
+    ONE = 1
+
+
+@BOTH
+@pytest.mark.parametrize(("value", "what"), [
+    ({Color.RED: 1, "red": 2}, "keys"),
+    ({Color.ONE: "a", True: "b"}, "keys"),
+    ({(1, Color.RED): 1, (1, "red"): 2}, "keys"),
+    ({Color.RED, "red"}, "items"),
+    (frozenset({(Color.RED,), ("red",)}), "items"),
+])  # fmt: skip
+def test_of_two_keys_that_travel_as_one_value_none_is_lost_in_silence(formatter, value, what):
+    with pytest.raises(TypeError, match=rf"args\[1\]\[0\]: two of its {what} travel as the same value"):
+        formatter.encode(["bank", "add", ["fine", [value]], None], VALUES)
+
+
+@BOTH
+@pytest.mark.parametrize("value", [
+    {Color.RED: 1, "green": 2}, {1: "a", "1": "b"}, {(1, 2): "a", frozenset({1, 2}): "b"}, {b"x": 1, "x": 2},
+    {0: "zero", "": "empty", None: "none", (): "nothing"},
+])  # fmt: skip
+def test_keys_that_only_look_alike_stay_apart(formatter, value):
+    back = there_and_back(formatter, value)
+    assert list(back.values()) == list(value.values())
+
+
+@BOTH
+def test_a_set_of_enums_travels_as_their_values(formatter):
+    assert there_and_back(formatter, {Color.RED, Color.ONE}) == {"red", 1}

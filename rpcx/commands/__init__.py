@@ -1,0 +1,1 @@
+"""Groups of commands of ``rpcx``, each loaded by entry point ``rpcx.commands``, as a plug-in's are."""

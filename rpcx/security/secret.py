@@ -1,0 +1,139 @@
+"""A shared secret instead of keys: ``tcp://host:port?secret=NAME``.
+
+Whoever has the secret may call, and cannot be told from the others who have it: for machines that one person sets up
+alike. It is a file of 256 random bits, ``secrets/NAME`` in the directory of keys, made by ``rpcx secret NAME`` on one
+machine and copied to the others; the URL only names it. On the wire it is TLS 1.3's external pre-shared key with a
+fresh Diffie-Hellman exchange (RFC 8446, 2.2), so a recording stays unreadable when the secret leaks later.
+
+There are no passwords here: what a person can remember, a machine can guess from one recorded handshake.
+"""
+
+import hmac
+import secrets
+import ssl
+from pathlib import Path
+from typing import Any, Final
+
+from rpcx.abc import PeerFacts
+from rpcx.errors import AccessDenied, AuthenticationFailed, ConnectionLost, NotSent, ProtocolError, RpcxError
+from rpcx.security.files import create_private, private_directory, read_private
+from rpcx.security.identity import home
+from rpcx.security.records import checked_name
+from rpcx.security.sides import ALPN, check_alpn, log
+from rpcx.security.tls import TlsSession
+from rpcx.security.trust import OWNER
+
+SECRET_BYTES: Final = 32  # 256 bits: as strong as the cipher, and never worth guessing
+
+
+def secret_file(name: str) -> Path:
+    """Where the secret of that name is. Raises ValueError: it is no name."""
+    if checked_name(name, "secret") == OWNER:
+        raise ValueError(f"{OWNER!r} is no name for a secret: who knows one is not the host's own user")
+    return home() / "secrets" / name
+
+
+def make_secret(name: str) -> Path:
+    """Make a new secret; its file.
+
+    Raises:
+        FileExistsError: there is one of that name.
+        AccessDenied: the directory of keys is open to others.
+    """
+    file = secret_file(name)
+    private_directory(file.parent)
+    if not create_private(file, f"{secrets.token_hex(SECRET_BYTES)}\n".encode()):
+        raise FileExistsError(f"{file} is there already")
+    return file
+
+
+def read_secret(name: str) -> bytes:
+    """The secret of that name.
+
+    Raises:
+        AccessDenied: there is none, others may read it, or it is none that `make_secret` made.
+    """
+    file = secret_file(name)
+    try:
+        secret = bytes.fromhex(read_private(file, secret=True).decode("ascii"))
+    except FileNotFoundError:
+        raise AccessDenied(
+            f"there is no secret {name!r} here ({file}); make it by `rpcx secret {name}` on one machine and copy the "
+            "file to the others"
+        ) from None
+    except ValueError:
+        secret = b""
+    if len(secret) < SECRET_BYTES:
+        raise AccessDenied(f"{file} is no secret: it holds {2 * SECRET_BYTES} hexadecimal digits, nothing else")
+    return secret
+
+
+class SecretSide:
+    """One end's knowledge of a secret."""
+
+    def __init__(self, name: str, server: str | None = None) -> None:
+        """``server``: the ``host:port`` that is dialled; None: this is the server's end."""
+        self.is_server = server is None
+        self._name = name
+        self._url = f"tcp://{server}?secret={name}"
+        self._secret = read_secret(name)
+        self.context = self._context()
+
+    def _context(self) -> ssl.SSLContext:
+        context: Any = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER if self.is_server else ssl.PROTOCOL_TLS_CLIENT)
+        if not hasattr(context, "set_psk_server_callback") or not getattr(ssl, "HAS_PSK", False):
+            raise AccessDenied(
+                "a shared secret needs Python 3.13 or later, with pre-shared keys in its OpenSSL; here use keys: "
+                "leave out ?secret=, and have the host trust the client's certificate (rpcx keys trust)"
+            )
+        context.minimum_version = context.maximum_version = ssl.TLSVersion.TLSv1_3
+        context.set_alpn_protocols([ALPN])
+        if self.is_server:
+            context.num_tickets = 0
+            context.set_psk_server_callback(self._known)  # and there is no certificate to fall back on
+        else:
+            context.check_hostname = False
+            context.verify_mode = ssl.CERT_REQUIRED  # and no anchor: a server with a certificate is refused
+            context.set_psk_client_callback(lambda _: (self._name, self._secret))
+        return context  # type: ignore[no-any-return]  # Any, since the methods are 3.13's
+
+    def _known(self, name: str | None) -> bytes:
+        """The secret; for another name a random one, so that nobody finds out which names there are."""
+        same = hmac.compare_digest((name or "").encode(), self._name.encode())
+        return self._secret if same else secrets.token_bytes(SECRET_BYTES)
+
+    def admit(self, tls: ssl.SSLObject, facts: PeerFacts) -> None:
+        check_alpn(tls)
+        if not tls.session_reused or tls.getpeercert(binary_form=True):
+            raise AuthenticationFailed("the other side did not prove that it knows the secret")
+        facts.principal, facts.roles = self._name, frozenset({self._name})
+
+    def explain(self, error: ssl.SSLError | None, facts: PeerFacts, stage: str) -> RpcxError:
+        if self.is_server:
+            if error is None:
+                return ConnectionLost("it closed the connection during the TLS handshake")
+            return AuthenticationFailed(f"it does not know the secret {self._name!r} ({error.reason})")
+        if error is None:
+            return NotSent(f"{self._url}: the connection ended during the TLS handshake")
+        if stage == "open":
+            return ProtocolError(f"bytes were changed on their way: {error.reason}")
+        if error.reason in (
+            "SSLV3_ALERT_ILLEGAL_PARAMETER",
+            "SSLV3_ALERT_HANDSHAKE_FAILURE",
+            "CERTIFICATE_VERIFY_FAILED",
+        ):
+            return AuthenticationFailed(
+                f"{self._url}: the host does not have this secret, or another one of that name; compare "
+                f"{secret_file(self._name)} on both machines, and that the host listens with ?secret={self._name}"
+            )
+        return ProtocolError(f"{self._url}: TLS failed: {error.reason}")
+
+    def refused(self, facts: PeerFacts, error: RpcxError) -> None:
+        if self.is_server:
+            log.info("%s: refused: %s", facts, error)
+
+    def begun(self, session: TlsSession) -> None:
+        """A secret holds as long as the listener; nothing to look after."""
+
+    def closed(self, session: TlsSession) -> None:
+        """Nothing to forget."""
