@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
 from rpcx.abc import LeaseInfo, PeerFacts
+from rpcx.channels.urls import Url
 from rpcx.errors import ObjectNotFound
 from rpcx.interop.dotnet.activation import URI as ACTIVATION
 from rpcx.interop.dotnet.activation import Activator
@@ -36,7 +37,7 @@ class AppDomain:
         self.process = str(uuid.uuid4())
         self.urls: list[str] = []  # of its channels, in .NET's spelling: "tcp://127.0.0.1:1233"
         self.applications: set[str] = set()  # what may stand before an object's URI in a URL
-        self._lines: dict[tuple[str, str], Lines] = {}  # by URL and application of the server
+        self._lines: dict[str, tuple[Url, Lines]] = {}  # by URL of the server
         self._activator = Activator(self)
 
     # --- objects here --------------------------------------------------------------------------------------------
@@ -48,7 +49,10 @@ class AppDomain:
             ObjectNotFound: there is none that .NET clients may call.
         """
         _, scheme, path = uri.partition("://")
-        path = path.partition("/")[2] if scheme else uri.lstrip("/")
+        if scheme:  # "tcp://host:port/app/uri", and "unix:///path?/app/uri" over IPC
+            path = path.partition("?")[2].lstrip("/") if uri.startswith("unix:") else path.partition("/")[2]
+        else:
+            path = uri.lstrip("/")
         for application in self.applications:
             if application and path.startswith(f"{application}/"):
                 path = path[len(application) + 1 :]
@@ -102,16 +106,16 @@ class AppDomain:
 
     # --- servers elsewhere -----------------------------------------------------------------------------------------
 
-    def servers(self) -> "list[tuple[str, Lines]]":
-        """Those that were dialled: URL and connections."""
-        return [(url, lines) for (url, _), lines in list(self._lines.items())]
+    def servers(self) -> "list[tuple[Url, Lines]]":
+        """Those that were dialled: where, and the connections."""
+        return list(self._lines.values())
 
-    def lines(self, url: str, application: str, make: "Callable[[], Lines]") -> "Lines":
+    def lines(self, where: Url, make: "Callable[[], Lines]") -> "Lines":
         """The connections to a server, made by ``make`` at first."""
-        key = url, application
+        key = str(where)
         if key not in self._lines:
-            self._lines[key] = make()
-        return self._lines[key]
+            self._lines[key] = where, make()
+        return self._lines[key][1]
 
 
 def standing(uri: str, instance: object) -> Published:

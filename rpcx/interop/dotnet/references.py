@@ -65,4 +65,4 @@ def node_of(reference: Reference) -> ClassNode | None:
     text = type_text(reference.contract(), reference)
     if url is None or not text:
         return None
-    return compose(ObjRef(where.target(reference), server_type=text, urls=(url,)))
+    return compose(ObjRef(where.target(reference), server_type=text, urls=(url.rstrip("?"),)))

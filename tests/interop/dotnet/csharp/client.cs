@@ -189,6 +189,12 @@ public class Client
     static void Listening()
     {
         var provider = new BinaryServerFormatterSinkProvider { TypeFilterLevel = System.Runtime.Serialization.Formatters.TypeFilterLevel.Full };
+        if (url.StartsWith("ipc:"))
+        {
+            var name = "client" + System.Diagnostics.Process.GetCurrentProcess().Id;
+            ChannelServices.RegisterChannel(new System.Runtime.Remoting.Channels.Ipc.IpcChannel(new Hashtable { { "portName", name } }, null, provider), false);
+            return;
+        }
         ChannelServices.RegisterChannel(new TcpChannel(new Hashtable { { "port", 0 }, { "bindTo", "127.0.0.1" } }, null, provider), false);
     }
 
