@@ -61,7 +61,6 @@ TESTED_ELSEWHERE: dict[str, str] = {
     "rpcx/interop/dotnet/objref.py": "objects by reference: tests/interop/dotnet/test_server.py",
     "rpcx/interop/dotnet/outward.py": "values of every kind: tests/interop/dotnet/test_values.py",
     "rpcx/interop/dotnet/references.py": "objects by reference: tests/interop/dotnet/test_server.py",
-    "rpcx/interop/dotnet/session.py": "served C# clients: tests/interop/dotnet/test_server.py",
     "rpcx/interop/dotnet/shapes.py": "values of every kind: tests/interop/dotnet/test_values.py",
     "rpcx/interop/dotnet/systems.py": "values of every kind: tests/interop/dotnet/test_values.py",
     "rpcx/dotnet.py": "only re-exports: used by tests/interop/dotnet/shop.py",
