@@ -68,6 +68,8 @@ TESTED_ELSEWHERE: dict[str, str] = {
     "rpcx/interop/dotnet/calls.py": "calls of C# objects: tests/interop/dotnet/test_caller.py",
     "rpcx/interop/dotnet/lifetime.py": "contracts without code: tests/interop/dotnet/test_leases.py",
     "rpcx/interop/dotnet/plans.py": "what C# servers are asked: tests/interop/dotnet/test_leases.py",
+    "rpcx/interop/dotnet/metadata.py": "with what is made of it: tests/interop/dotnet/test_stubs.py",
+    "rpcx/interop/dotnet/commands.py": "one command: tests/interop/dotnet/test_stubs.py",
     "rpcx/interop/dotnet/messages.py": "plain data: with what reads and writes it, tests/interop/dotnet/test_binary.py",
     "rpcx/interop/dotnet/records.py": "the format's numbers: tests/interop/dotnet/test_reader.py and test_writer.py",
     "rpcx/errors.py": "the tree and its docstrings: test_house; each error where it is raised",

@@ -65,7 +65,7 @@ class Node:
 
 @dotnet.type("Shop.OutOfStock", assembly=SHARED)
 class OutOfStock(Exception):
-    Left: dotnet.Int32 = 0
+    left: Annotated[dotnet.Int32, dotnet.Member("Left")] = 0
 
 
 def echo(hint: Any):
@@ -206,7 +206,7 @@ class Talk:
 
     def sell(self, count: int) -> None:
         error = OutOfStock("no more than 3")
-        error.Left = 3
+        error.left = 3
         raise error
 
     def fail(self, kind: str) -> None:

@@ -109,7 +109,7 @@ def test_calls_of_every_kind(talk):
 def test_what_the_server_throws_arrives_with_type_fields_cause_and_stack(talk):
     with pytest.raises(OutOfStock, match="no more than 3") as caught:
         talk.sell(7)
-    assert caught.value.Left == 3
+    assert caught.value.left == 3
     assert "at Talk.Sell" in caught.value.__notes__[0]
     with pytest.raises(KeyError) as caught:
         talk.fail("KeyNotFound")
