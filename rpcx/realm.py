@@ -128,7 +128,7 @@ class Realm:
         self._limits = limits
         self._custom_errors = custom_errors
         self.annexes: dict[str, Any] = {}  # what other protocols keep with it, by their name
-        self._spawn = spawn
+        self.spawn = spawn  # run a job where it holds nobody up
         self._rearm = rearm
         self.join = join  # serve one more connection, which another protocol dialled; False: this side is closed
         self.admit = admit  # accept strangers who speak another protocol
@@ -238,7 +238,7 @@ class Realm:
     def _dispose(self, instance: object) -> None:
         job = disposal(instance)
         if job is not None:
-            self._spawn(job)
+            self.spawn(job)
 
     def shut(self) -> list[Disposal]:
         """Say goodbye to all; what is to be disposed."""

@@ -1,6 +1,6 @@
 """Move a live system from .NET Remoting to rpcx, step by step, without touching its C# clients.
 
-Needs Mono's compiler and runtime (Debian: apt-get install mono-runtime mono-mcs).
+Needs Mono's compiler and runtime (Debian: apt-get install mono-runtime mono-mcs libmono-system-runtime4.0-cil).
 """
 
 import shutil
@@ -21,7 +21,7 @@ HERE = Path(__file__).parent
 def main() -> None:
     """All steps, one after the other."""
     if not (shutil.which("mono") and shutil.which("mcs")):
-        sys.exit("this example needs Mono: apt-get install mono-runtime mono-mcs")
+        sys.exit("this example needs Mono: apt-get install mono-runtime mono-mcs libmono-system-runtime4.0-cil")
     with tempfile.TemporaryDirectory() as directory:
         built = Path(directory)
         compile_programs(built)

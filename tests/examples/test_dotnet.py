@@ -14,7 +14,7 @@ EXAMPLE = ROOT / "examples" / "dotnet"
 
 def test_every_step_runs_with_a_client_that_is_never_changed():
     if not (shutil.which("mono") and shutil.which("mcs")):
-        pytest.skip("Mono is not installed: apt-get install mono-runtime mono-mcs (make peers)")
+        pytest.skip("Mono is not installed: Mono: make peers")
     done = subprocess.run(
         [sys.executable, "-m", "examples.dotnet.moving"],
         cwd=ROOT,

@@ -25,6 +25,7 @@ from rpcx.remoting.objects import Entry, Published
 if TYPE_CHECKING:
     from rpcx.interop.dotnet.lines import Lines
 
+SERVERS: Final = 1000  # called from here; clients that are called back are servers too
 DEFAULT_LEASE: Final = Lease()  # of what has none: a .NET client cannot give a reference back
 
 
@@ -114,6 +115,8 @@ class AppDomain:
         """The connections to a server, made by ``make`` at first."""
         key = str(where)
         if key not in self._lines:
+            if len(self._lines) >= SERVERS:  # those that nobody is connected to any more
+                self._lines = {key: known for key, known in self._lines.items() if known[1].open}
             self._lines[key] = where, make()
         return self._lines[key][1]
 

@@ -295,7 +295,7 @@ class ClientSession(Session):
             except Exception as error:  # noqa: BLE001  # handed on
                 done(None, error)
 
-        self._link.spawn(Errand(begun))  # it may have to connect, and whoever begins does not wait
+        self.domain.realm.spawn(Errand(begun))  # it may have to connect, and whoever begins does not wait
 
     def assign(self, ref: Reference, method: Method, value: tuple[object, ...]) -> None:
         """Set a property from async code, which cannot await an assignment."""
@@ -333,7 +333,8 @@ class ClientSession(Session):
 
     def caller_for(self, reference: DotnetReference) -> Caller:
         """What the server refers to is called over the connections to it, whatever address the reference has."""
-        return self
+        face: Caller = self.lines.face
+        return face
 
     @staticmethod
     def _raise_deferred(reference: Reference) -> None:

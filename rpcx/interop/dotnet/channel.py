@@ -52,6 +52,7 @@ class RemotingChannel:
         lines = _lines(domain, Url(self.name, address.location, address.uri))
         line = ClientSession(domain, facts, self.spelled(address), address.uri, lines)
         lines.add(line)
+        lines.face = lines.face or line
         return line
 
     # --- what each channel has -----------------------------------------------------------------------------------
@@ -95,16 +96,19 @@ class RemotingChannel:
                 f"{peer}: a reference to {parts.uri[:200]!r} without a {self.name} channel: the client listens "
                 "nowhere (RegisterChannel there, with a port)"
             )
-        line: ClientSession = _lines(domain, ways[0]).any()
-        return line
+        lines = _lines(domain, ways[0])
+        if lines.face is None:  # connected at the first call, in the thread that makes it
+            lines.face = ClientSession(domain, peer, self.spelled(ways[0]), "", lines)
+        face: ClientSession = lines.face
+        return face
 
     def _home(self, domain: AppDomain, parts: ObjRef, peer: PeerFacts) -> ClientSession:
         """The way to an object of a server that this client is connected to already."""
         ways = [way.location for url in parts.urls if (way := self.way_back(url, peer)) is not None]
         for where, lines in domain.servers():
             if where.scheme == self.name and any(_same(where.location, way) for way in ways):
-                line: ClientSession = lines.any()
-                return line
+                face: ClientSession = lines.face
+                return face
         raise AccessDenied(f"{peer}: a reference to {parts.uri[:200]!r} of a server that this client did not dial")
 
 

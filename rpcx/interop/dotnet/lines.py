@@ -28,7 +28,13 @@ class Lines:
         self._dial = dial
         self._open: list[Line] = []
         self._oneway: Line | None = None
+        self.face: Any = None  # the ClientSession that references point to, connected or not: one for all of them
         self._lock = threading.Lock()
+
+    @property
+    def open(self) -> int:
+        """How many there are."""
+        return len(self._open)
 
     def add(self, line: Line) -> None:
         """One more, for calls that are answered."""
@@ -59,15 +65,6 @@ class Lines:
         self.add(line)
         return line
 
-    def any(self) -> Any:  # a ClientSession
-        """One of them, claimed for nothing: what references point to. Raises NotSent, as `choose` does."""
-        with self._lock:
-            if self._open:
-                return self._open[0]
-        line = self._dial()
-        self.add(line)
-        return line
-
     def over(self, line: Line) -> None:
         """A call that ``line`` was chosen for is."""
         with self._lock:
@@ -79,11 +76,13 @@ class Lines:
 
     def for_oneway(self) -> Any:  # a ClientSession
         """The one for one-way calls."""
-        if self._oneway is None:
-            line = self._dial()
-            line.unanswered = True
-            self._oneway = line
-        return self._oneway
+        with self._lock:
+            if self._oneway is not None:
+                return self._oneway
+        line = self._dial()
+        line.unanswered = True
+        self._oneway = line
+        return line
 
 
 def _claims(line: Line) -> int:
