@@ -61,7 +61,9 @@ def main() -> None:
     for point in entry_points(group="rpcx.commands"):
         try:
             added: typer.Typer = point.load()
-            if len(added.registered_commands) == 1:  # it is the command, as it would be when run by itself
+            if (
+                len(added.registered_commands) == 1 and added.registered_callback is None
+            ):  # it is the command, as it would be when run by itself
                 added.registered_commands[0].name = point.name
                 app.registered_commands += added.registered_commands
             else:

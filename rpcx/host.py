@@ -13,7 +13,7 @@ import contextlib
 import os
 import threading
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from rpcx.abc import Job, Listener, PeerFacts, Session, Stream
 from rpcx.channels.urls import parse
@@ -24,7 +24,7 @@ from rpcx.protocol.handshake import Limits
 from rpcx.realm import FORMATTERS, GRACE, Realm, secured
 from rpcx.remoting.access import Access, Authorize, Said
 from rpcx.security.audit import event, keep, leave
-from rpcx.security.doorkeeper import Doorkeeper
+from rpcx.security.doorkeeper import Door, Doorkeeper
 from rpcx.security.guard import Admission, Network, TurnedAway, networks
 from rpcx.sinks.chain import Sink
 
@@ -33,14 +33,6 @@ if TYPE_CHECKING:  # at run time only when a host enters a loop: importing async
 
     from rpcx.drivers.aio import AioPump
     from rpcx.security.audit_log import AuditLog
-
-
-class Door(NamedTuple):
-    """What is behind a listener."""
-
-    session: Callable[[PeerFacts], Session]  # makes this side of a new connection
-    allowed: tuple[Network, ...]  # that clients must come from; none: anywhere
-    proves: bool  # its protocol tells when the client has proved who it is; another's has no such thing
 
 
 def _kept(audit: "str | os.PathLike[str] | AuditLog | None") -> "AuditLog | None":
@@ -96,6 +88,7 @@ class Host:
             role="server", flavour="sync", formatters=formatters, sinks=sinks, limits=limits or Limits(),
             grace=grace, custom_errors=custom_errors, spawn=self._run, rearm=self._rearm,
             access=Access(allow, authorize), doorkeeper=self._doorkeeper,
+            join=self._join, admit=self._admit,
         )  # fmt: skip
         self._audit = _kept(audit)
         self._spin = spin
@@ -197,11 +190,7 @@ class Host:
         event("listen", channel=parsed.scheme, address=listener.url, result="insecure" if insecure else None)
         allowed = self._allow_from if allow_from is None else networks(allow_from)
         proves = not hasattr(channel, "session")
-        self._listeners[listener] = Door(lambda facts: self._realm.session(channel, parsed, facts), allowed, proves)
-        if self._pump is not None:
-            self._pump.listen(listener)
-        elif self._aio is not None:
-            self._aio.listen(listener)
+        self._admit(listener, lambda facts: self._realm.session(channel, parsed, facts), allowed, proves=proves)
         return listener.url
 
     @property
@@ -330,6 +319,39 @@ class Host:
             self._audit.close()
 
     # --- within --------------------------------------------------------------------------------------------
+
+    def _admit(
+        self,
+        listener: Listener,
+        make: Callable[[PeerFacts], Session],
+        allowed: tuple[Network, ...] | None = None,
+        *,
+        proves: bool = False,
+    ) -> None:
+        """Accept from now on; ``make`` makes the session of each. See `Door` for the others."""
+        self._listeners[listener] = Door(make, self._allow_from if allowed is None else allowed, proves)
+        if self._pump is not None:
+            self._pump.listen(listener)
+        elif self._aio is not None:
+            self._aio.listen(listener)
+
+    def _join(self, stream: Stream, session: Session) -> bool:
+        """Serve one more connection, which was dialled here; from any thread. False: too late."""
+        if self._pump is not None:
+            self._pump.add(stream, session)
+        elif self._aio is not None and self._loop is not None:
+            self._loop.call_soon_threadsafe(self._join_in_loop, stream, session)
+        else:
+            return False
+        return True
+
+    def _join_in_loop(self, stream: Stream, session: Session) -> None:
+        if self._aio is None or self._loop is None:
+            stream.close()
+            return
+        task = self._loop.create_task(self._aio.add(stream, session))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     def _accept(self, listener: Listener, stream: Stream) -> Session | None:
         door = self._listeners[listener]

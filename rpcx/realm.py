@@ -14,7 +14,7 @@ import weakref
 from collections.abc import Callable, Hashable, Sequence
 from typing import Any, Final
 
-from rpcx.abc import Address, Job, PeerFacts, Session, Stream
+from rpcx.abc import Address, Job, Listener, PeerFacts, Session, Stream
 from rpcx.context import options
 from rpcx.errors import LimitExceeded
 from rpcx.lifetime.manager import AskSponsor, LeaseManager
@@ -121,6 +121,8 @@ class Realm:
         rearm: Callable[[], None],
         access: Access | None = None,
         doorkeeper: Doorkeeper | None = None,
+        join: Callable[[Stream, Session], bool],
+        admit: Callable[[Listener, Callable[[PeerFacts], Session]], None],
     ) -> None:
         self.access = access or Access()
         self._doorkeeper = doorkeeper  # a host's
@@ -136,8 +138,10 @@ class Realm:
         self._limits = limits
         self._custom_errors = custom_errors
         self.annexes: dict[str, Any] = {}  # what other protocols keep with it, by their name
-        self._spawn = spawn
+        self.spawn = spawn  # run a job where it holds nobody up
         self._rearm = rearm
+        self.join = join  # serve one more connection, which another protocol dialled; False: this side is closed
+        self.admit = admit  # accept strangers who speak another protocol
         _REALMS.add(self)
 
     def session(self, channel: Any, address: Address, facts: PeerFacts, session: str = "") -> Any:  # a Channel; an end
@@ -299,7 +303,7 @@ class Realm:
     def _dispose(self, instance: object) -> None:
         job = disposal(instance)
         if job is not None:
-            self._spawn(job)
+            self.spawn(job)
 
     def shut(self) -> list[Disposal]:
         """Say goodbye to all; what is to be disposed."""

@@ -3,15 +3,23 @@
 import logging
 import threading
 import time
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, NamedTuple
 
-from rpcx.abc import PeerFacts
+from rpcx.abc import PeerFacts, Session
 from rpcx.errors import LimitExceeded
 from rpcx.security.audit import event
 from rpcx.security.guard import Admission, Guard, Guest, Network, is_from
 
 log = logging.getLogger("rpcx.security")
+
+
+class Door(NamedTuple):
+    """What is behind a listener."""
+
+    session: Callable[[PeerFacts], Session]  # makes this side of a new connection
+    allowed: tuple[Network, ...]  # that clients must come from; none: anywhere
+    proves: bool  # its protocol tells when the client has proved who it is; another's has no such thing
 
 
 class Doorkeeper:
