@@ -30,6 +30,7 @@ class RemotingChannel:
     """A channel that speaks .NET Remoting. One is made for each URL that is listened on or connected to."""
 
     name = ""  # the URL scheme
+    says_oneway = True  # its frames tell one-way calls from others
 
     def __init__(self) -> None:
         self._url = ""  # where it listens, in .NET's spelling; empty: it does not
@@ -46,7 +47,7 @@ class RemotingChannel:
         callbacks = address.params.get(CALLBACKS) == "yes"
         if role == "server":
             self._known(domain, address.uri)
-            return ServerSession(domain, facts, self._back if callbacks else None)
+            return ServerSession(domain, facts, self._back if callbacks else None, says_oneway=self.says_oneway)
         if callbacks and not domain.urls:
             self._open_door(domain)
         lines = _lines(domain, Url(self.name, address.location, address.uri))
@@ -84,7 +85,7 @@ class RemotingChannel:
         domain.realm.admit(listener, lambda facts: self._visitor(domain, facts))
 
     def _visitor(self, domain: AppDomain, facts: PeerFacts) -> Session:
-        visitor = ServerSession(domain, facts, self._home)
+        visitor = ServerSession(domain, facts, self._home, says_oneway=self.says_oneway)
         domain.realm.endpoints.add(visitor)
         return visitor
 

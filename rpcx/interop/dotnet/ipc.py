@@ -28,6 +28,7 @@ class DotnetIpcChannel(RemotingChannel):
     """.NET's IpcChannel, Mono's way."""
 
     name = "dotnet+ipc"
+    says_oneway = False  # Mono's client sends them as it sends any, and does not read the answer
 
     def connect(self, address: Address, timeout: float, *, insecure: bool = False) -> Stream:  # the seam's
         """Reach the server that listens under a name; refuse one that runs as another user."""

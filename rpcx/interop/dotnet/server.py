@@ -53,10 +53,13 @@ class ServerSession(Session):
         domain: whose objects it may call.
         facts: who it is.
         back: how to call its objects; None: that is not allowed.
+        says_oneway: whether its frames tell one-way calls from others. If not, a client that has marked its method
+            so waits for no answer and takes one for the answer to its next call: then the contract here decides.
     """
 
-    def __init__(self, domain: AppDomain, facts: PeerFacts, back: Back | None) -> None:
+    def __init__(self, domain: AppDomain, facts: PeerFacts, back: Back | None, *, says_oneway: bool = True) -> None:
         super().__init__(domain, facts)
+        self._says_oneway = says_oneway
         self._back = back
         self._detail = domain.realm.detail
         self._waiting: deque[Frame] = deque()
@@ -111,6 +114,7 @@ class ServerSession(Session):
 
     def _prepared(self, call: MethodCall, entry: Entry, *, oneway: bool) -> IncomingCall:
         method, signature = self._method(call, entry)
+        oneway = oneway or (method.oneway and not self._says_oneway)
         me: Any = self  # an Answerer of plain calls: streams and batches are rpcx's own
         job = (
             IncomingOneway(me, 0, entry, method) if oneway else DotnetCall(me, signature, len(call.args), entry, method)

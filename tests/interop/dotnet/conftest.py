@@ -6,6 +6,7 @@ import os
 import shutil
 import signal
 import subprocess
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -37,6 +38,7 @@ class Mono:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
             process.communicate()
+            Path(tempfile.gettempdir(), f"client{process.pid}").unlink(missing_ok=True)  # Mono's own, of an IpcChannel
 
     @contextlib.contextmanager
     def serving(self, *args: str) -> Iterator[str]:
