@@ -19,10 +19,12 @@ from rpcx.abc import Job, Listener, PeerFacts, Session, Stream
 from rpcx.channels.urls import parse
 from rpcx.drivers.threads import Pump
 from rpcx.drivers.waiting import SPIN_SECONDS
+from rpcx.lifetime.lease import Lease
 from rpcx.plugins import channel as find_channel
 from rpcx.protocol.handshake import Limits
 from rpcx.realm import FORMATTERS, GRACE, Realm, secured
 from rpcx.remoting.access import Access, Authorize, Said
+from rpcx.remoting.contract import contract_of
 from rpcx.security.audit import event, keep, leave
 from rpcx.sinks.chain import Sink
 
@@ -59,6 +61,7 @@ class Host:
             is not the owner, whether it may after all. Asked once per connection; must not block.
         audit: a file for what matters to security, a JSON line for each event of this process, or an
             `rpcx.security.audit_log.AuditLog`.
+        lease: of client-activated classes whose decorator names none.
         spin: seconds to look for the next call before sleeping; 0 never does (see `rpcx.drivers.waiting`).
     """
 
@@ -74,12 +77,15 @@ class Host:
         allow: Iterable[str] | None = None,
         authorize: Authorize | None = None,
         audit: "str | os.PathLike[str] | AuditLog | None" = None,
+        lease: Lease | None = None,
     ) -> None:
         self._realm = Realm(
             role="server", flavour="sync", formatters=formatters, sinks=sinks, limits=limits or Limits(),
             grace=grace, custom_errors=custom_errors, spawn=self._run, rearm=self._rearm,
             access=Access(allow, authorize),
         )  # fmt: skip
+        if lease is not None:
+            self._realm.table.default_lease = lease
         self._audit = _kept(audit)
         self._spin = spin
         self._pump: Pump | None = None  # set while running under threads
@@ -91,6 +97,19 @@ class Host:
         self._stopped_aio: asyncio.Event | None = None
         self._closed = False
 
+    @classmethod
+    def from_config(cls, file: str | os.PathLike[str]) -> Self:
+        """A host as a TOML file says (`rpcx.config`), its channels open; start it as any other.
+
+        Raises:
+            OSError: the file cannot be read, or a place is taken.
+            AccessDenied: everybody may write the file, or a channel's rules forbid what it says.
+            ValueError: it makes no sense; the message names file, key and problem, a line each.
+        """
+        from rpcx.config import made
+
+        return made(file, cls)
+
     # --- what it offers ------------------------------------------------------------------------------------
 
     def register(
@@ -100,6 +119,7 @@ class Host:
         uri: str | None = None,
         allow: Iterable[str] | None = None,
         methods: Mapping[str, Iterable[str]] | None = None,
+        lease: Lease | None = None,
     ) -> None:
         """Offer remote classes, each in the way its decorator said.
 
@@ -109,6 +129,7 @@ class Host:
             uri: another one than the decorator's (for one class at a time).
             allow: who may call, instead of whom the class's decorator allows; ``[]``: the owner only.
             methods: the same for single methods; ``__init__`` is making an instance.
+            lease: instead of the decorator's.
 
         Raises:
             TypeError: a class is not decorated, is abstract, or cannot be made without arguments.
@@ -117,6 +138,9 @@ class Host:
         if len(classes) != 1 and (factory is not None or uri is not None or methods is not None):
             raise TypeError("factory=, uri= and methods= go with one class at a time")
         for cls in classes:
+            contract = contract_of(cls)
+            if lease is not None and contract is not None:
+                self._realm.table.leases[contract] = lease
             self._realm.register(cls, Said(allow, methods, getattr(cls, "__name__", str(cls))), factory, uri)
 
     def publish(
