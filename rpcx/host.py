@@ -19,10 +19,12 @@ from rpcx.abc import Job, Listener, PeerFacts, Session, Stream
 from rpcx.channels.urls import parse
 from rpcx.drivers.threads import Pump
 from rpcx.drivers.waiting import SPIN_SECONDS
+from rpcx.lifetime.lease import Lease
 from rpcx.plugins import channel as find_channel
 from rpcx.protocol.handshake import Limits
 from rpcx.realm import FORMATTERS, GRACE, Realm, secured
 from rpcx.remoting.access import Access, Authorize, Said
+from rpcx.remoting.contract import contract_of
 from rpcx.security.audit import event, keep, leave
 from rpcx.security.doorkeeper import Door, Doorkeeper
 from rpcx.security.guard import Admission, Network, TurnedAway, networks
@@ -64,6 +66,7 @@ class Host:
         admission: bounds for who has not proved who it is (`rpcx.security.guard.Admission`).
         allow_from: networks that clients over the network must come from, as in "192.0.2.0/24"; others are turned away
             before a word is exchanged. Default: any.
+        lease: of client-activated classes whose decorator names none.
         spin: seconds to look for the next call before sleeping; 0 never does (see `rpcx.drivers.waiting`).
     """
 
@@ -81,6 +84,7 @@ class Host:
         audit: "str | os.PathLike[str] | AuditLog | None" = None,
         admission: Admission | None = None,
         allow_from: Sequence[str] = (),
+        lease: Lease | None = None,
     ) -> None:
         self._doorkeeper = Doorkeeper(admission or Admission())
         self._allow_from = networks(allow_from)
@@ -90,6 +94,8 @@ class Host:
             access=Access(allow, authorize), doorkeeper=self._doorkeeper,
             join=self._join, admit=self._admit,
         )  # fmt: skip
+        if lease is not None:
+            self._realm.table.default_lease = lease
         self._audit = _kept(audit)
         self._spin = spin
         self._pump: Pump | None = None  # set while running under threads
@@ -101,6 +107,19 @@ class Host:
         self._stopped_aio: asyncio.Event | None = None
         self._closed = False
 
+    @classmethod
+    def from_config(cls, file: str | os.PathLike[str]) -> Self:
+        """A host as a TOML file says (`rpcx.config`), its channels open; start it as any other.
+
+        Raises:
+            OSError: the file cannot be read, or a place is taken.
+            AccessDenied: everybody may write the file, or a channel's rules forbid what it says.
+            ValueError: it makes no sense; the message names file, key and problem, a line each.
+        """
+        from rpcx.config import made
+
+        return made(file, cls)
+
     # --- what it offers ------------------------------------------------------------------------------------
 
     def register(
@@ -110,6 +129,7 @@ class Host:
         uri: str | None = None,
         allow: Iterable[str] | None = None,
         methods: Mapping[str, Iterable[str]] | None = None,
+        lease: Lease | None = None,
     ) -> None:
         """Offer remote classes, each in the way its decorator said.
 
@@ -119,6 +139,7 @@ class Host:
             uri: another one than the decorator's (for one class at a time).
             allow: who may call, instead of whom the class's decorator allows; ``[]``: the owner only.
             methods: the same for single methods; ``__init__`` is making an instance.
+            lease: instead of the decorator's.
 
         Raises:
             TypeError: a class is not decorated, is abstract, or cannot be made without arguments.
@@ -127,6 +148,9 @@ class Host:
         if len(classes) != 1 and (factory is not None or uri is not None or methods is not None):
             raise TypeError("factory=, uri= and methods= go with one class at a time")
         for cls in classes:
+            contract = contract_of(cls)
+            if lease is not None and contract is not None:
+                self._realm.table.leases[contract] = lease
             self._realm.register(cls, Said(allow, methods, getattr(cls, "__name__", str(cls))), factory, uri)
 
     def publish(
