@@ -73,6 +73,11 @@ TESTED_ELSEWHERE: dict[str, str] = {
     "rpcx/interop/dotnet/commands.py": "one command: tests/interop/dotnet/test_stubs.py",
     "rpcx/interop/dotnet/messages.py": "plain data: with what reads and writes it, tests/interop/dotnet/test_binary.py",
     "rpcx/interop/dotnet/records.py": "the format's numbers: tests/interop/dotnet/test_reader.py and test_writer.py",
+    "rpcx/interop/pyro/calls.py": "real clients: tests/interop/pyro/test_server.py",
+    "rpcx/interop/pyro/channel.py": "real clients: tests/interop/pyro/test_server.py",
+    "rpcx/interop/pyro/daemon.py": "real clients: tests/interop/pyro/test_server.py",
+    "rpcx/interop/pyro/faults.py": "with the values beside them: tests/interop/pyro/test_values.py",
+    "rpcx/interop/pyro/session.py": "real clients: tests/interop/pyro/test_server.py",
     "rpcx/errors.py": "the tree and its docstrings: test_house; each error where it is raised",
 }
 

@@ -1,0 +1,1 @@
+"""Pyro5: its clients call objects here, and its daemons' objects are called from here."""
