@@ -40,6 +40,7 @@ from rpcx.lifetime.lease import Lease
 from rpcx.protocol.handshake import Limits
 from rpcx.remoting.decorators import client_activated, method, oneway, remote, single_call, singleton
 from rpcx.remoting.leases import ClientSponsor
+from rpcx.security.guard import Admission
 from rpcx.sinks.exceptions import register_exception
 
 if _typing.TYPE_CHECKING:
@@ -49,6 +50,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "AccessDenied",
+    "Admission",
     "AuthenticationFailed",
     "CallTimeout",
     "Cancelled",

@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Seque
 from contextlib import asynccontextmanager
 from typing import Any, ParamSpec, Self, TypeVar, overload
 
-from rpcx.abc import Job
+from rpcx.abc import Job, Listener, PeerFacts, Session, Stream
 from rpcx.batches import Batch
 from rpcx.client import CONNECT_SECONDS, Connector
 from rpcx.drivers.aio import AioPump
@@ -35,13 +35,15 @@ class AsyncServer(Connector):
     def __init__(self, url: str, **options: Any) -> None:  # of Connector
         super().__init__(url, **options)
         self._pump: AioPump | None = None  # set while connected
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[Any]] = set()
         self._opening: asyncio.Lock  # set by open: one task at a time connects anew
+        self._loop: asyncio.AbstractEventLoop  # set by open
 
     async def open(self) -> Self:
         """Connect; ``async with`` does it."""
         self._opening = asyncio.Lock()
-        self._pump = AioPump()
+        self._loop = asyncio.get_running_loop()
+        self._pump = AioPump(self._accept)
         self._pump.time(self._realm)
         try:
             await self._open(self._pump)
@@ -98,6 +100,9 @@ class AsyncServer(Connector):
         pump, self._pump = self._pump, None
         if pump is None:
             return
+        for listener in self._listeners:
+            pump.unlisten(listener)
+            listener.close()
         disposals = self._realm.shut()
         await pump.close()
         for job in disposals:
@@ -114,11 +119,30 @@ class AsyncServer(Connector):
     def __repr__(self) -> str:
         return f"<AsyncServer {self.address}{' closed' if self._pump is None else ''}>"
 
+    def _admit(self, listener: Listener, make: Callable[[PeerFacts], Session]) -> None:
+        self._listeners[listener] = make
+        if self._pump is not None:
+            self._pump.listen(listener)
+
+    def _join(self, stream: Stream, session: Session) -> bool:
+        if self._pump is not None:
+            self._loop.call_soon_threadsafe(self._join_in_loop, stream, session)
+        return self._pump is not None
+
+    def _join_in_loop(self, stream: Stream, session: Session) -> None:
+        if self._pump is None:
+            stream.close()
+        else:
+            self._keep(self._loop.create_task(self._pump.add(stream, session)))
+
     def _run(self, job: Job) -> None:
         if not job.is_async:
             job.run()
             return
-        task = asyncio.get_running_loop().create_task(job.run_async())
+        self._keep(asyncio.get_running_loop().create_task(job.run_async()))
+
+    def _keep(self, task: asyncio.Task[Any]) -> None:
+        """Until it is done; a loop itself does not."""
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 

@@ -61,7 +61,9 @@ def main() -> None:
     for point in entry_points(group="rpcx.commands"):
         try:
             added: typer.Typer = point.load()
-            if len(added.registered_commands) == 1:  # it is the command, as it would be when run by itself
+            if (
+                len(added.registered_commands) == 1 and added.registered_callback is None
+            ):  # it is the command, as it would be when run by itself
                 added.registered_commands[0].name = point.name
                 app.registered_commands += added.registered_commands
             else:
@@ -85,13 +87,20 @@ def _root(
 
 
 @app.command()
-def serve(
-    target: Annotated[str, typer.Argument(metavar="MODULE[:NAME]", help="Where the remote classes are.")],
-    listen: Annotated[list[str], typer.Option("--listen", "-l", metavar="URL", help="Where; may be repeated.")],
+def serve(  # noqa: PLR0913, PLR0917  # one for each option
+    target: Annotated[str | None, typer.Argument(metavar="MODULE[:NAME]", help="Where the remote classes are.")] = None,
+    listen: Annotated[
+        list[str] | None, typer.Option("--listen", "-l", metavar="URL", help="Where; may be repeated.")
+    ] = None,
     names: Annotated[list[str] | None, typer.Argument(metavar="NAME", help="More classes of the module.")] = None,
     insecure: Insecure = False,
     formatter: Annotated[list[str] | None, typer.Option(help="Offer this one; may be repeated, best first.")] = None,
     grace: Annotated[float, typer.Option(min=0.0, help="Seconds a lost client has to come back.")] = GRACE,
+    allow: Annotated[
+        list[str] | None,
+        typer.Option(metavar="WORD", help='Who may call besides this user: a role, "*"; may be repeated.'),
+    ] = None,
+    config: Annotated[Path | None, typer.Option(metavar="FILE", help="Serve what a TOML file says, instead.")] = None,
     as_json: AsJson = False,
     verbose: Verbose = False,
 ) -> None:
@@ -101,14 +110,25 @@ def serve(
     function ``rpcx_host(host)`` registers and publishes by itself.
     """
     logging.basicConfig(level=logging.INFO if verbose else logging.WARNING, format="%(levelname)s %(name)s %(message)s")
-    offered = formatter or FORMATTERS
-    with reported(verbose), _interruptible(), closing(rpcx.Host(grace=grace, formatters=offered)) as host:
-        _register(host, target, names or [])
-        urls = [host.listen(url, insecure=insecure) for url in listen]
-        host.start()
-        for url in urls:
-            print_line(json.dumps({"url": url}) if as_json else f"listening on {url}")
-        host.wait()
+    if config is not None and (target or listen or allow or formatter or insecure):
+        raise typer.BadParameter("--config says what is served, where and to whom: give it by itself")
+    if config is None and not (target and listen):
+        raise typer.BadParameter("give MODULE and --listen URL, or --config FILE, which says both")
+    with reported(verbose), _interruptible():
+        if config is not None:
+            sys.path.insert(0, str(Path.cwd()))
+            host = rpcx.Host.from_config(config)
+        else:
+            host = rpcx.Host(grace=grace, formatters=formatter or FORMATTERS, allow=allow)
+        with closing(host):
+            if target is not None:
+                _register(host, target, names or [])
+            for url in listen or []:
+                host.listen(url, insecure=insecure)
+            host.start()
+            for url in host.urls:
+                print_line(json.dumps({"url": url}) if as_json else f"listening on {url}")
+            host.wait()
 
 
 @contextmanager

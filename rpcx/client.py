@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from typing import Any, Final, ParamSpec, Self, TypeVar
 
-from rpcx.abc import Job, PeerFacts, Resolver, Stream
+from rpcx.abc import Job, Listener, PeerFacts, Resolver, Session, Stream
 from rpcx.channels.urls import Url, parse
 from rpcx.drivers.threads import Pump
 from rpcx.drivers.waiting import SPIN_SECONDS
@@ -61,8 +61,10 @@ class Connector:
         self._realm = Realm(
             role="client", flavour=self.flavour, formatters=formatters, sinks=sinks,
             limits=limits or Limits(), grace=GRACE, custom_errors=False, spawn=self._run, rearm=self._rearm,
+            join=self._join, admit=self._admit,
         )  # fmt: skip
         self._endpoint: Endpoint | None = None  # set when connected
+        self._listeners: dict[Listener, Callable[[PeerFacts], Session]] = {}  # of protocols that call back so
 
     @property
     def peer(self) -> PeerFacts:
@@ -121,6 +123,15 @@ class Connector:
         contract = _contract(cls, "create")
         return created._rpcx_cast(contract) if isinstance(created, Proxy) else created  # of ours
 
+    def _accept(self, listener: Listener, stream: Stream) -> Session:
+        return self._listeners[listener](stream.facts)
+
+    def _admit(self, listener: Listener, make: Callable[[PeerFacts], Session]) -> None:
+        raise NotImplementedError
+
+    def _join(self, stream: Stream, session: Session) -> bool:
+        raise NotImplementedError
+
     def _run(self, job: Job) -> None:
         raise NotImplementedError
 
@@ -133,7 +144,7 @@ class Server(Connector):
 
     def __init__(self, url: str, *, spin: float = SPIN_SECONDS, **options: Any) -> None:  # of Connector
         super().__init__(url, **options)
-        self._pump: Pump | None = Pump("rpcx-client", callers_lead=True, spin=spin)
+        self._pump: Pump | None = Pump("rpcx-client", callers_lead=True, accept=self._accept, spin=spin)
         self._pump.time(self._realm)
         self._opening = threading.Lock()  # one thread at a time connects anew
         try:
@@ -214,6 +225,9 @@ class Server(Connector):
         pump, self._pump = self._pump, None
         if pump is None:
             return
+        for listener in self._listeners:
+            pump.unlisten(listener)
+            listener.close()
         disposals = self._realm.shut()
         pump.close()
         for job in disposals:
@@ -227,6 +241,17 @@ class Server(Connector):
 
     def __repr__(self) -> str:
         return f"<Server {self.address}{' closed' if self._pump is None else ''}>"
+
+    def _admit(self, listener: Listener, make: Callable[[PeerFacts], Session]) -> None:
+        self._listeners[listener] = make
+        if self._pump is not None:
+            self._pump.listen(listener)
+
+    def _join(self, stream: Stream, session: Session) -> bool:
+        pump = self._pump
+        if pump is not None:
+            pump.add(stream, session)
+        return pump is not None
 
     def _run(self, job: Job) -> None:
         if job.is_async:

@@ -19,11 +19,15 @@ from rpcx.abc import Job, Listener, PeerFacts, Session, Stream
 from rpcx.channels.urls import parse
 from rpcx.drivers.threads import Pump
 from rpcx.drivers.waiting import SPIN_SECONDS
+from rpcx.lifetime.lease import Lease
 from rpcx.plugins import channel as find_channel
 from rpcx.protocol.handshake import Limits
 from rpcx.realm import FORMATTERS, GRACE, Realm, secured
 from rpcx.remoting.access import Access, Authorize, Said
+from rpcx.remoting.contract import contract_of
 from rpcx.security.audit import event, keep, leave
+from rpcx.security.doorkeeper import Door, Doorkeeper
+from rpcx.security.guard import Admission, Network, TurnedAway, networks
 from rpcx.sinks.chain import Sink
 
 if TYPE_CHECKING:  # at run time only when a host enters a loop: importing asyncio takes 46 ms
@@ -59,6 +63,10 @@ class Host:
             is not the owner, whether it may after all. Asked once per connection; must not block.
         audit: a file for what matters to security, a JSON line for each event of this process, or an
             `rpcx.security.audit_log.AuditLog`.
+        admission: bounds for who has not proved who it is (`rpcx.security.guard.Admission`).
+        allow_from: networks that clients over the network must come from, as in "192.0.2.0/24"; others are turned away
+            before a word is exchanged. Default: any.
+        lease: of client-activated classes whose decorator names none.
         spin: seconds to look for the next call before sleeping; 0 never does (see `rpcx.drivers.waiting`).
     """
 
@@ -74,22 +82,43 @@ class Host:
         allow: Iterable[str] | None = None,
         authorize: Authorize | None = None,
         audit: "str | os.PathLike[str] | AuditLog | None" = None,
+        admission: Admission | None = None,
+        allow_from: Sequence[str] = (),
+        lease: Lease | None = None,
     ) -> None:
+        self._doorkeeper = Doorkeeper(admission or Admission())
+        self._allow_from = networks(allow_from)
         self._realm = Realm(
             role="server", flavour="sync", formatters=formatters, sinks=sinks, limits=limits or Limits(),
             grace=grace, custom_errors=custom_errors, spawn=self._run, rearm=self._rearm,
-            access=Access(allow, authorize),
+            access=Access(allow, authorize), doorkeeper=self._doorkeeper,
+            join=self._join, admit=self._admit,
         )  # fmt: skip
+        if lease is not None:
+            self._realm.table.default_lease = lease
         self._audit = _kept(audit)
         self._spin = spin
         self._pump: Pump | None = None  # set while running under threads
         self._aio: AioPump | None = None  # set while running in a loop
         self._loop: asyncio.AbstractEventLoop | None = None
         self._tasks: set[asyncio.Task[Any]] = set()
-        self._listeners: dict[Listener, Callable[[PeerFacts], Session]] = {}  # what makes the sessions of each
+        self._listeners: dict[Listener, Door] = {}
         self._stopped = threading.Event()
         self._stopped_aio: asyncio.Event | None = None
         self._closed = False
+
+    @classmethod
+    def from_config(cls, file: str | os.PathLike[str]) -> Self:
+        """A host as a TOML file says (`rpcx.config`), its channels open; start it as any other.
+
+        Raises:
+            OSError: the file cannot be read, or a place is taken.
+            AccessDenied: everybody may write the file, or a channel's rules forbid what it says.
+            ValueError: it makes no sense; the message names file, key and problem, a line each.
+        """
+        from rpcx.config import made
+
+        return made(file, cls)
 
     # --- what it offers ------------------------------------------------------------------------------------
 
@@ -100,6 +129,7 @@ class Host:
         uri: str | None = None,
         allow: Iterable[str] | None = None,
         methods: Mapping[str, Iterable[str]] | None = None,
+        lease: Lease | None = None,
     ) -> None:
         """Offer remote classes, each in the way its decorator said.
 
@@ -109,6 +139,7 @@ class Host:
             uri: another one than the decorator's (for one class at a time).
             allow: who may call, instead of whom the class's decorator allows; ``[]``: the owner only.
             methods: the same for single methods; ``__init__`` is making an instance.
+            lease: instead of the decorator's.
 
         Raises:
             TypeError: a class is not decorated, is abstract, or cannot be made without arguments.
@@ -117,6 +148,9 @@ class Host:
         if len(classes) != 1 and (factory is not None or uri is not None or methods is not None):
             raise TypeError("factory=, uri= and methods= go with one class at a time")
         for cls in classes:
+            contract = contract_of(cls)
+            if lease is not None and contract is not None:
+                self._realm.table.leases[contract] = lease
             self._realm.register(cls, Said(allow, methods, getattr(cls, "__name__", str(cls))), factory, uri)
 
     def publish(
@@ -148,6 +182,7 @@ class Host:
         insecure: bool = False,
         allow_uids: Collection[int | str] = (),
         allow_gids: Collection[int | str] = (),
+        allow_from: Sequence[str] | None = None,
     ) -> str:
         """Open a channel; returns its URL, with the port that was really bound.
 
@@ -158,6 +193,7 @@ class Host:
             allow_uids: users of this machine, by number or name, that a pipe lets in besides this one. What they may
                 call the rules say. The URL that is returned then names this user: ``pipe://bank?user=1000``.
             allow_gids: groups, likewise.
+            allow_from: networks that clients must come from here, instead of the host's.
 
         Raises:
             OSError: the place is taken.
@@ -176,11 +212,9 @@ class Host:
         else:
             listener = channel.listen(parsed, insecure=insecure)
         event("listen", channel=parsed.scheme, address=listener.url, result="insecure" if insecure else None)
-        self._listeners[listener] = lambda facts: self._realm.session(channel, parsed, facts)
-        if self._pump is not None:
-            self._pump.listen(listener)
-        elif self._aio is not None:
-            self._aio.listen(listener)
+        allowed = self._allow_from if allow_from is None else networks(allow_from)
+        proves = not hasattr(channel, "session")
+        self._admit(listener, lambda facts: self._realm.session(channel, parsed, facts), allowed, proves=proves)
         return listener.url
 
     @property
@@ -296,6 +330,7 @@ class Host:
         with self._realm.table.lock:
             leases = len(self._realm.table.manager)
         own = pump.stats() if pump is not None else {"connections": 0, "reads": 0, "workers": 0}
+        own |= self._doorkeeper.counters()
         return {**own, "objects": len(self._realm.table.entries()) - 1, "leased": leases}
 
     def __repr__(self) -> str:
@@ -309,8 +344,54 @@ class Host:
 
     # --- within --------------------------------------------------------------------------------------------
 
-    def _accept(self, listener: Listener, stream: Stream) -> Session:
-        return secured(stream, self._listeners[listener](stream.facts))
+    def _admit(
+        self,
+        listener: Listener,
+        make: Callable[[PeerFacts], Session],
+        allowed: tuple[Network, ...] | None = None,
+        *,
+        proves: bool = False,
+    ) -> None:
+        """Accept from now on; ``make`` makes the session of each. See `Door` for the others."""
+        self._listeners[listener] = Door(make, self._allow_from if allowed is None else allowed, proves)
+        if self._pump is not None:
+            self._pump.listen(listener)
+        elif self._aio is not None:
+            self._aio.listen(listener)
+
+    def _join(self, stream: Stream, session: Session) -> bool:
+        """Serve one more connection, which was dialled here; from any thread. False: too late."""
+        if self._pump is not None:
+            self._pump.add(stream, session)
+        elif self._aio is not None and self._loop is not None:
+            self._loop.call_soon_threadsafe(self._join_in_loop, stream, session)
+        else:
+            return False
+        return True
+
+    def _join_in_loop(self, stream: Stream, session: Session) -> None:
+        if self._aio is None or self._loop is None:
+            stream.close()
+            return
+        task = self._loop.create_task(self._aio.add(stream, session))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def _accept(self, listener: Listener, stream: Stream) -> Session | None:
+        door = self._listeners[listener]
+        guest, evicted = self._doorkeeper.lets_in(stream.facts, door.allowed, len(self._realm.endpoints))
+        pump = self._pump or self._aio
+        if evicted is not None and pump is not None:
+            pump.evict(evicted, TurnedAway("evicted to make room for another stranger"))
+        if guest is None:
+            return None
+        end = door.session(stream.facts)
+        guest.session = session = secured(stream, end)
+        if door.proves:
+            self._doorkeeper.awaits(end, guest)
+        else:
+            self._doorkeeper.knows(guest)
+        return session
 
     def _run(self, job: Job) -> None:
         """Run a disposal where it holds nobody up."""

@@ -14,7 +14,7 @@ import weakref
 from collections.abc import Callable, Hashable, Sequence
 from typing import Any, Final
 
-from rpcx.abc import Address, Job, PeerFacts, Session, Stream
+from rpcx.abc import Address, Job, Listener, PeerFacts, Session, Stream
 from rpcx.context import options
 from rpcx.errors import LimitExceeded
 from rpcx.lifetime.manager import AskSponsor, LeaseManager
@@ -28,6 +28,7 @@ from rpcx.remoting.objects import ABSENT, HOST_URI, ObjectTable
 from rpcx.remoting.proxy import Flavour, Proxy, dynamic_method
 from rpcx.remoting.service import HostService
 from rpcx.security import audit
+from rpcx.security.doorkeeper import Doorkeeper
 from rpcx.sinks.chain import Chain, Sink, load_sinks, negotiated
 
 log = logging.getLogger("rpcx")
@@ -119,8 +120,12 @@ class Realm:
         spawn: Callable[[Job], None],
         rearm: Callable[[], None],
         access: Access | None = None,
+        doorkeeper: Doorkeeper | None = None,
+        join: Callable[[Stream, Session], bool],
+        admit: Callable[[Listener, Callable[[PeerFacts], Session]], None],
     ) -> None:
         self.access = access or Access()
+        self._doorkeeper = doorkeeper  # a host's
         self.flavour: Flavour = flavour
         self.table = ObjectTable(LeaseManager(grace=grace), time.monotonic, self._dispose, rearm)
         self.facts: dict[str, object] = {"name": _program(), "pid": os.getpid()}
@@ -133,8 +138,10 @@ class Realm:
         self._limits = limits
         self._custom_errors = custom_errors
         self.annexes: dict[str, Any] = {}  # what other protocols keep with it, by their name
-        self._spawn = spawn
+        self.spawn = spawn  # run a job where it holds nobody up
         self._rearm = rearm
+        self.join = join  # serve one more connection, which another protocol dialled; False: this side is closed
+        self.admit = admit  # accept strangers who speak another protocol
         _REALMS.add(self)
 
     def session(self, channel: Any, address: Address, facts: PeerFacts, session: str = "") -> Any:  # a Channel; an end
@@ -224,6 +231,11 @@ class Realm:
     def _opened(self, endpoint: Endpoint) -> None:
         facts = endpoint.facts
         facts.connection = secrets.token_hex(4)
+        if self._doorkeeper is not None:
+            objection = self._doorkeeper.admitted(endpoint, facts, (other.facts for other in list(self.endpoints)))
+            if objection is not None:
+                endpoint.turn_away(objection)
+                return
         if self._role == "server":
             audit.event("auth-ok", peer=facts, result="owner" if facts.owner else " ".join(sorted(facts.roles)))
         if not facts.owner:  # the session's id is the peer's own word: nobody gets at another's by repeating it
@@ -239,6 +251,8 @@ class Realm:
         if isinstance(error, LimitExceeded):
             audit.event("limit-hit", peer=endpoint.facts, result=str(error))
         self.endpoints.discard(endpoint)
+        if self._doorkeeper is not None:
+            self._doorkeeper.ended(endpoint, error)
         if any(other.holder == endpoint.holder for other in list(self.endpoints)):
             return  # the client is back already, over a connection made before this one was noticed dead
         self._lost[endpoint.holder] = endpoint
@@ -289,7 +303,7 @@ class Realm:
     def _dispose(self, instance: object) -> None:
         job = disposal(instance)
         if job is not None:
-            self._spawn(job)
+            self.spawn(job)
 
     def shut(self) -> list[Disposal]:
         """Say goodbye to all; what is to be disposed."""

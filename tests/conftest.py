@@ -190,6 +190,10 @@ class SkipWatch:
                 terminalreporter.line(line)
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--long", action="store_true", help="attacks at full size")
+
+
 def pytest_configure(config: pytest.Config) -> None:
     if in_ci() and not hasattr(config, "workerinput"):
         config.pluginmanager.register(SkipWatch())

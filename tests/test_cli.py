@@ -337,7 +337,7 @@ def test_a_host_that_does_not_run_is_named():
         (["call", "pipe://x/y", "z", "--timeuot=3"], "no option --timeuot=3"),
         (["call", "pipe://x/y", "z", "-x"], "no option -x"),
         (["call", "pipe://x/y", "z", "--timeout", "0"], "--timeout"),
-        (["serve", "shop"], "Missing option"),
+        (["serve", "shop"], "--config FILE"),
         (["inspect"], "Missing argument"),
     ],
 )

@@ -19,10 +19,11 @@ FUNCTION_LINES = 60  # more than that is no screen
 
 # A module may be longer for a reason. The number is how long it may become with that reason.
 LONGER_MODULES: dict[str, tuple[int, str]] = {
-    "rpcx/protocol/connection.py": (560, "one state machine; its rules are checked by reading one file"),
+    "rpcx/protocol/connection.py": (570, "one state machine; its rules are checked by reading one file"),
     "rpcx/remoting/dispatch.py": (500, "the kinds of incoming calls are told apart by reading them beside each other"),
-    "rpcx/drivers/threads.py": (640, "one machine of who leads; its races are checked by reading one file"),
-    "rpcx/remoting/objects.py": (540, "the ways to live are told apart by reading them beside each other"),
+    "rpcx/drivers/threads.py": (660, "one machine of who leads; its races are checked by reading one file"),
+    "rpcx/host.py": (440, "one public class, much of it what its docstrings say"),
+    "rpcx/remoting/objects.py": (560, "the ways to live are told apart by reading them beside each other"),
 }
 
 # So may a function.
@@ -39,7 +40,6 @@ TESTED_ELSEWHERE: dict[str, str] = {
     "rpcx/remoting/outgoing.py": "whole calls: tests/remoting/test_calls.py",
     "rpcx/remoting/pending.py": "whole calls: tests/remoting/test_calls.py",
     "rpcx/remoting/proxy.py": "whole calls: tests/remoting/test_calls.py",
-    "rpcx/remoting/references.py": "whole calls: tests/remoting/test_calls.py",
     "rpcx/remoting/requests.py": "whole calls: tests/remoting/test_calls.py",
     "rpcx/remoting/streams.py": "whole calls: tests/remoting/test_calls.py",
     "rpcx/remoting/validation.py": "whole calls: tests/remoting/test_calls.py",
@@ -62,10 +62,15 @@ TESTED_ELSEWHERE: dict[str, str] = {
     "rpcx/interop/dotnet/objref.py": "objects by reference: tests/interop/dotnet/test_server.py",
     "rpcx/interop/dotnet/outward.py": "values of every kind: tests/interop/dotnet/test_values.py",
     "rpcx/interop/dotnet/references.py": "objects by reference: tests/interop/dotnet/test_server.py",
-    "rpcx/interop/dotnet/session.py": "served C# clients: tests/interop/dotnet/test_server.py",
     "rpcx/interop/dotnet/shapes.py": "values of every kind: tests/interop/dotnet/test_values.py",
     "rpcx/interop/dotnet/systems.py": "values of every kind: tests/interop/dotnet/test_values.py",
     "rpcx/dotnet.py": "only re-exports: used by tests/interop/dotnet/shop.py",
+    "rpcx/interop/dotnet/lines.py": "calls at the same time: tests/interop/dotnet/test_caller.py",
+    "rpcx/interop/dotnet/calls.py": "calls of C# objects: tests/interop/dotnet/test_caller.py",
+    "rpcx/interop/dotnet/lifetime.py": "contracts without code: tests/interop/dotnet/test_leases.py",
+    "rpcx/interop/dotnet/plans.py": "what C# servers are asked: tests/interop/dotnet/test_leases.py",
+    "rpcx/interop/dotnet/metadata.py": "with what is made of it: tests/interop/dotnet/test_stubs.py",
+    "rpcx/interop/dotnet/commands.py": "one command: tests/interop/dotnet/test_stubs.py",
     "rpcx/interop/dotnet/messages.py": "plain data: with what reads and writes it, tests/interop/dotnet/test_binary.py",
     "rpcx/interop/dotnet/records.py": "the format's numbers: tests/interop/dotnet/test_reader.py and test_writer.py",
     "rpcx/interop/pyro/calls.py": "real clients: tests/interop/pyro/test_server.py",

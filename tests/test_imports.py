@@ -21,6 +21,7 @@ HEAVY = {
     "ssl",
     "multiprocessing",
     "xml",
+    "rpcx.interop",  # other protocols: when their URLs are used
 }
 
 CHILD = """

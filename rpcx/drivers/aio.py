@@ -40,6 +40,9 @@ class AioLink(asyncio.Protocol):
 
     def connection_made(self, transport: Any) -> None:  # asyncio's BaseTransport
         self._transport = transport
+        if self.session.finished:  # evicted before it was connected here
+            transport.abort()
+            return
         self.session.attach(self, self._loop.time())
         self._write()
         self.rearm()
@@ -125,6 +128,11 @@ class AioLink(asyncio.Protocol):
                 self._timer.cancel()
             self._timer = self._loop.call_at(due, self._tick)
 
+    def abort(self) -> None:
+        """Close without sending what waits; from the loop's thread."""
+        if self._transport is not None:
+            self._transport.abort()
+
     def close(self) -> None:
         if threading.get_ident() != self._thread:
             self._from_outside(self.close)
@@ -197,7 +205,7 @@ def _logged(running: "asyncio.Future[None]") -> None:
 class AioPump:
     """The connections and listeners of one host in a loop."""
 
-    def __init__(self, accept: Callable[[Listener, Stream], Session] | None = None) -> None:
+    def __init__(self, accept: Callable[[Listener, Stream], Session | None] | None = None) -> None:
         self._loop = asyncio.get_running_loop()
         self._accept = accept
         self._links: set[AioLink] = set()
@@ -298,9 +306,20 @@ class AioPump:
             stream = listener.accept()
             if stream is None or self._accept is None:
                 return
-            task = self._loop.create_task(self.add(stream, self._accept(listener, stream), accepted=True))
+            session = self._accept(listener, stream)
+            if session is None:
+                stream.close()
+                continue
+            task = self._loop.create_task(self.add(stream, session, accepted=True))
             self._welcomes.add(task)
             task.add_done_callback(self._welcomes.discard)
+
+    def evict(self, session: Session, error: Exception) -> None:
+        """Close the connection of ``session`` without a word."""
+        for link in list(self._links):
+            if link.session is session:
+                session.lost(error)
+                link.abort()
 
     async def close(self) -> None:
         """Close all connections."""

@@ -56,7 +56,7 @@ class Pump:
         name: str,
         *,
         callers_lead: bool,
-        accept: Callable[[Listener, Stream], Session] | None = None,
+        accept: Callable[[Listener, Stream], Session | None] | None = None,
         spin: float = SPIN_SECONDS,
     ) -> None:
         self.name = name
@@ -390,8 +390,19 @@ class Pump:
             stream = listener.accept()
             if stream is None or self._accept is None:
                 return
-            link = self.add(stream, self._accept(listener, stream))
+            session = self._accept(listener, stream)
+            if session is None:
+                stream.close()
+                continue
+            link = self.add(stream, session)
             link.send()
+
+    def evict(self, session: Session, error: Exception) -> None:
+        """Close the connection of ``session`` without a word."""
+        for link in list(self._links):
+            if link.session is session:
+                session.lost(error)
+                self.drop(link)
 
     # --- running what came in ------------------------------------------------------------------------------
 

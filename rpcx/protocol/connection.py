@@ -416,6 +416,11 @@ class Connection:
         del self._out[: len(taken)]  # what was added meanwhile stays
         return taken
 
+    @property
+    def greeted(self) -> int:
+        """Bytes of the peer's handshake that came, while it is not complete."""
+        return len(self._greeting)
+
     def held_back(self, count: int, now: float) -> None:
         """``count`` of the bytes given out wait for the stream to take them; 0: none do."""
         if not count:
@@ -489,6 +494,13 @@ class Connection:
     def fail(self, error: RpcxError) -> list[Event]:
         """Something above found the peer at fault: tell it, and close."""
         return [] if self.phase == Phase.CLOSED else self._fail(error)
+
+    def reject(self, error: RpcxError) -> list[Event]:
+        """Take back the WELCOME that was just queued, and refuse instead; a server's, when it is told `OPENED`."""
+        self._out.clear()
+        self._queue([MAGIC + frame(Kind.REJECT, 0, refusal(type(error).__name__, str(error)))[0]])
+        self._closed(error)
+        return [(CLOSED, error, b"", NO_SEGMENTS)]
 
     def _fail(self, error: RpcxError, *, tell: bool = True) -> list[Event]:
         if self.phase == Phase.OPENING:

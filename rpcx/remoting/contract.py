@@ -34,6 +34,7 @@ SLOW_SECONDS: Final = 60.0  # how long a method that overran goes straight to a 
 STREAM_TEXT: Final = re.compile(r"(?:[\w.]*\.)?(?:Async)?(?:Iterator|Generator)\b")
 MARK: Final = "__rpcx_method__"  # attribute that @method and @oneway leave on a function
 CONTRACT: Final = "__rpcx_contract__"
+DEFAULT_LEASE: Final = Lease()  # of client-activated classes that say none; a host may have another
 
 
 class Mode(Enum):

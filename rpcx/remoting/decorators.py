@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, TypeVar, overload
 
 from rpcx.lifetime.lease import Lease
-from rpcx.remoting.contract import MARK, Marks, Mode, build
+from rpcx.remoting.contract import DEFAULT_LEASE, MARK, Marks, Mode, build
 from rpcx.remoting.rules import rule
 
 C = TypeVar("C", bound=type[Any])  # Any: the instances' type does not matter to a class decorator
@@ -114,7 +114,9 @@ def client_activated(
     """
 
     def decorate(target: Any) -> Any:
-        return build(target, Mode.CLIENT_ACTIVATED, lease=lease or Lease(), name=name, blocking=blocking, allow=allow)
+        return build(
+            target, Mode.CLIENT_ACTIVATED, lease=lease or DEFAULT_LEASE, name=name, blocking=blocking, allow=allow
+        )
 
     return decorate if cls is None else decorate(cls)
 

@@ -126,6 +126,8 @@ class Endpoint(Outgoing, Incoming):
                 job = self._rare(kind, token, body, segments, now)
                 if job is not None:
                     jobs.append(job)
+                if self.error is not None:
+                    break  # it was turned away, or said nonsense: what came behind counts no more
         return jobs
 
     def _rare(self, kind: int, token: Any, body: bytes, segments: Sequence[Buffer], now: float) -> Job | None:
@@ -185,6 +187,18 @@ class Endpoint(Outgoing, Incoming):
                 ref.endpoint = self
                 self._imports[uri] = weak
         before.successor = self
+
+    @property
+    def progress(self) -> int:
+        """Bytes that the peer sent to be admitted."""
+        return self._connection.greeted
+
+    def turn_away(self, error: RpcxError) -> None:
+        """Refuse the client that is just being welcomed, and tell it why."""
+        with self._lock:
+            events = self._connection.reject(error)
+        self._handle(events, time.monotonic())
+        self._link.flush()
 
     def close(self) -> None:
         """Say goodbye; what is queued still leaves."""

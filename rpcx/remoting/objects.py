@@ -25,7 +25,7 @@ from rpcx.abc import Clock
 from rpcx.errors import InvalidArguments, LimitExceeded, ObjectNotFound
 from rpcx.lifetime.lease import Lease, LiveLease
 from rpcx.lifetime.manager import Ended, LeaseManager
-from rpcx.remoting.contract import Contract, Marks, Method, MethodKind, Mode, contract_of
+from rpcx.remoting.contract import DEFAULT_LEASE, Contract, Marks, Method, MethodKind, Mode, contract_of
 from rpcx.remoting.proxy import Proxy, forwarding
 from rpcx.security import audit
 
@@ -213,6 +213,8 @@ class ObjectTable:
         self._entries: dict[str, Entry] = {}
         self._by_object: dict[object, Entry] = {}  # identity → its entry, so that an object has one id
         self._activated: dict[str, tuple[type, Contract, Method]] = {}  # by contract name
+        self.leases: dict[Contract, Lease] = {}  # what the operator said, instead of a decorator
+        self.default_lease = DEFAULT_LEASE
         self._singletons: dict[str, tuple[Singleton, object]] = {}  # leased ones, by their lease's id
 
     # --- what the application registers --------------------------------------------------------------------
@@ -379,7 +381,7 @@ class ObjectTable:
                 return None
         elif contract is not None:
             methods = contract.implemented_by(type(instance))
-            name, terms = contract.name, contract.lease or terms
+            name, terms = contract.name, self.terms(contract) or terms
         elif _is_function(instance):
             methods = _function_table(instance)
             name = "function"
@@ -389,14 +391,20 @@ class ObjectTable:
         lease = self.manager.add(uri, terms, self.clock())
         return Leased(uri, contract, methods, instance, lease, self)
 
+    def terms(self, contract: Contract) -> Lease | None:
+        """The lease that an instance gets; None: it lives while it is held."""
+        said = self.leases.get(contract, contract.lease)
+        return self.default_lease if said is DEFAULT_LEASE else said
+
     def adopt(self, entry: Singleton, instance: object, number: int) -> LiveLease | None:
         """A singleton was made: note it, and give it its lease, pinned, if its class has one."""
         with self.lock:
             self._by_object[identity(instance)] = entry
-            if entry.contract is None or entry.contract.lease is None:
+            terms = self.terms(entry.contract) if entry.contract is not None else None
+            if terms is None:
                 return None
             now = self.clock()
-            lease = self.manager.add(f"{entry.uri}#{number}", entry.contract.lease, now)
+            lease = self.manager.add(f"{entry.uri}#{number}", terms, now)
             self.manager.enter(lease, now)
             self._singletons[lease.object_id] = (entry, instance)
         self.rearm()

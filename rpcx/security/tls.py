@@ -141,6 +141,11 @@ class TlsSession:
         return _none
 
     @property
+    def progress(self) -> int:
+        """Bytes that the peer sent to be admitted."""
+        return self._shaken + int(getattr(self._inner, "progress", 0))
+
+    @property
     def admitted(self) -> bool:
         """Whether the peer has proved who it is, also to the session within if that asks for more."""
         return self._sealing and getattr(self._inner, "admitted", True)

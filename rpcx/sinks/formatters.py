@@ -37,7 +37,7 @@ from rpcx.sinks.lowering import (
     too_deep,
     too_many,
 )
-from rpcx.sinks.tags import BYTEARRAY, INT, VIEW_CODE, Tag, exactly, fields
+from rpcx.sinks.tags import BYTEARRAY, INT, VIEW_CODE, CannotTravel, Tag, exactly, fields
 from rpcx.sinks.values import BY_CODE, Values
 
 PLAIN_DEPTH: Final = 3  # lists within lists that the fast path looks into: a batch of calls has three
@@ -186,7 +186,10 @@ class _Encoding(Lowering):
             return value
         keys = [self.key(key, depth + 1) for key in value]
         self.check_distinct(keys, value)
-        return {key: self.lower(item, depth + 1) for key, item in zip(keys, value.values(), strict=True)}
+        mapped = {key: self.lower(item, depth + 1) for key, item in zip(keys, value.values(), strict=True)}
+        if len(mapped) != len(value):  # NaN within a key is no other NaN's equal, and yet they are the same bytes
+            raise CannotTravel("two of its keys are the same in bytes, so one would be lost", value)
+        return mapped
 
     def repeats(self, lowered: list[Any]) -> bool:  # keys, or the items of a set
         return len(set(lowered)) != len(lowered)

@@ -360,3 +360,16 @@ def test_goodbye_during_the_handshake_just_ends_it():
 def test_limits_that_would_stop_everything_are_refused_by_name(wrong):
     with pytest.raises(ValueError, match=next(iter(wrong))):
         Limits(**wrong)
+
+
+def test_a_server_can_take_its_welcome_back():
+    """What it says instead is all that leaves, so the client's `connect` fails and not its first call."""
+    client, server = Connection("client", Offer(), Limits(), 0.0), Connection("server", Offer(), Limits(), 0.0)
+    (opened,) = server.receive(b"".join(client.outgoing()), 0.0)
+    assert opened[0] == OPENED
+    (closed,) = server.reject(LimitExceeded("too many of you"))
+    assert closed[0] == CLOSED
+    with_reason = client.receive(b"".join(server.outgoing()), 0.0)
+    assert with_reason[-1][0] == CLOSED
+    assert "too many of you" in str(client.error)
+    assert isinstance(client.error, LimitExceeded)

@@ -106,7 +106,7 @@ def test_the_bytes_of_a_vector_give_its_events(name):
     step = STEPS[name]
     data = bytes.fromhex(step["hex"])
     receiver = roles(step)[1]
-    for cuts in ((), range(len(data)), (len(data) // 2,)):
+    for cuts in ((), range(len(data)), *((offset,) for offset in range(1, len(data)))):
         end = told(name)[receiver]
         sent(end)
         events = [event for piece in in_pieces(data, *cuts) for event in end.receive(piece, NOW)]

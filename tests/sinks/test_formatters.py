@@ -260,3 +260,23 @@ def test_keys_that_only_look_alike_stay_apart(formatter, value):
 @BOTH
 def test_a_set_of_enums_travels_as_their_values(formatter):
     assert there_and_back(formatter, {Color.RED, Color.ONE}) == {"red", 1}
+
+
+@BOTH
+@pytest.mark.parametrize("key", [True, 1.0, -0.0, math.nan, (math.nan,), decimal.Decimal("-0")])
+def test_a_key_comes_back_as_the_number_it_was(formatter, key):
+    (back,) = there_and_back(formatter, {key: "x"})
+    assert (type(back), repr(back)) == (type(key), repr(key))
+
+
+@BOTH
+def test_nans_are_keys_of_their_own(formatter):
+    assert list(there_and_back(formatter, {float("nan"): 1, float("nan"): 2}).values()) == [1, 2]
+
+
+@pytest.mark.parametrize("key", [lambda: (float("nan"),), lambda: decimal.Decimal("NaN")])
+def test_nans_within_keys_are_kept_apart_or_refused(key):
+    value = {key(): 1, key(): 2}
+    assert list(there_and_back(JsonFormatter(), value).values()) == [1, 2]
+    with pytest.raises(TypeError, match=r"args\[1\]\[0\]: two of its keys are the same in bytes"):
+        MsgpackFormatter().encode(["bank", "add", ["fine", [value]], None], VALUES)

@@ -1,20 +1,31 @@
-"""What one host or client is to .NET: its process's guid, and the URLs of its channels.
+"""What one host or client is to .NET: its process's guid, its channels, the servers it calls.
 
 .NET calls this an application domain. There is one for each realm, made at the first use of a .NET URL.
 """
 
 import uuid
-from typing import Any, Final
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Final
 
-from rpcx.abc import PeerFacts
+from rpcx.abc import LeaseInfo, PeerFacts
+from rpcx.channels.urls import Url
 from rpcx.errors import ObjectNotFound
+from rpcx.interop.dotnet.activation import URI as ACTIVATION
+from rpcx.interop.dotnet.activation import Activator
 from rpcx.interop.dotnet.clrnames import ClrName
+from rpcx.interop.dotnet.leases import SUFFIX, ObjectLease, ObjectServices
+from rpcx.interop.dotnet.lifetime import ISponsor
 from rpcx.interop.dotnet.nodes import ClassNode
 from rpcx.interop.dotnet.objref import ObjRef, compose
-from rpcx.interop.dotnet.types import ClrType, type_of
+from rpcx.interop.dotnet.types import CLR_TYPE, ClrType, type_of
 from rpcx.lifetime.lease import Lease
-from rpcx.remoting.objects import Entry
+from rpcx.remoting.contract import contract_of
+from rpcx.remoting.objects import Entry, Published
 
+if TYPE_CHECKING:
+    from rpcx.interop.dotnet.lines import Lines
+
+SERVERS: Final = 1000  # called from here; clients that are called back are servers too
 DEFAULT_LEASE: Final = Lease()  # of what has none: a .NET client cannot give a reference back
 
 
@@ -23,9 +34,14 @@ class AppDomain:
 
     def __init__(self, realm: Any) -> None:  # a Realm
         self.realm = realm
+        self.table = realm.table
         self.process = str(uuid.uuid4())
         self.urls: list[str] = []  # of its channels, in .NET's spelling: "tcp://127.0.0.1:1233"
         self.applications: set[str] = set()  # what may stand before an object's URI in a URL
+        self._lines: dict[str, tuple[Url, Lines]] = {}  # by URL of the server
+        self._activator = Activator(self)
+
+    # --- objects here --------------------------------------------------------------------------------------------
 
     def find(self, uri: str) -> Entry:
         """The object that a request is for: a URL, or a URI with or without the application's name.
@@ -34,26 +50,49 @@ class AppDomain:
             ObjectNotFound: there is none that .NET clients may call.
         """
         _, scheme, path = uri.partition("://")
-        path = path.partition("/")[2] if scheme else uri.lstrip("/")
+        if scheme:  # "tcp://host:port/app/uri", and "unix:///path?/app/uri" over IPC
+            path = path.partition("?")[2].lstrip("/") if uri.startswith("unix:") else path.partition("/")[2]
+        else:
+            path = uri.lstrip("/")
         for application in self.applications:
-            if path.startswith(f"{application}/"):
+            if application and path.startswith(f"{application}/"):
                 path = path[len(application) + 1 :]
                 break
-        entry: Entry = self.realm.table.find(path)
+        if path == ACTIVATION:
+            return standing(path, self._activator)
+        if path.endswith(SUFFIX):
+            lease = ObjectLease(self, path.removesuffix(SUFFIX))
+            self._offered(path.removesuffix(SUFFIX))
+            return standing(path, lease)
+        return self._offered(path)
+
+    def _offered(self, path: str) -> Entry:
+        entry: Entry = self.table.find(path)
         if entry.contract is None or type_of(entry.contract.cls) is None:
             raise ObjectNotFound(f"{path[:200]!r} is not offered to .NET: its class has no @dotnet.type", uri=path)
         return entry
 
+    def services(self, entry: Entry) -> Entry:
+        """Where the calls go that every object answers."""
+        return standing(entry.uri, ObjectServices(self, entry.uri))
+
     def export(self, instance: object, peer: PeerFacts, *, as_value: bool = False) -> ClassNode | None:
         """A reference to ``instance`` for ``peer``; None if it does not travel so."""
+        if isinstance(instance, LeaseInfo):  # what a sponsor is asked about
+            instance = ObjectLease(self, instance.object_id.partition("#")[0])
         declared = type_of(type(instance))
         if declared is None:
             return None
-        entry = self.realm.table.export(instance, self.holder(peer), DEFAULT_LEASE)
-        if entry is None:
-            return None
+        if isinstance(instance, ObjectLease):
+            uri = instance.uri
+        else:
+            terms = None if isinstance(instance, ISponsor) else DEFAULT_LEASE  # .NET's sponsors have none either
+            entry = self.table.export(instance, self.holder(peer), terms)
+            if entry is None:
+                return None
+            uri = entry.uri
         reference = ObjRef(
-            entry.uri,
+            uri,
             server_type=declared.name.qualified,
             interfaces=tuple(name.qualified for name in interfaces_of(type(instance), declared)),
             urls=tuple(self.urls),
@@ -66,10 +105,32 @@ class AppDomain:
         """For whom objects are kept: .NET's connections come and go, so all of one machine together."""
         return f"dotnet {peer.address.rpartition(':')[0]}"
 
+    # --- servers elsewhere -----------------------------------------------------------------------------------------
+
+    def servers(self) -> "list[tuple[Url, Lines]]":
+        """Those that were dialled: where, and the connections."""
+        return list(self._lines.values())
+
+    def lines(self, where: Url, make: "Callable[[], Lines]") -> "Lines":
+        """The connections to a server, made by ``make`` at first."""
+        key = str(where)
+        if key not in self._lines:
+            if len(self._lines) >= SERVERS:  # those that nobody is connected to any more
+                self._lines = {key: known for key, known in self._lines.items() if known[1].open}
+            self._lines[key] = where, make()
+        return self._lines[key][1]
+
+
+def standing(uri: str, instance: object) -> Published:
+    """The entry of an object that is there without being in the table."""
+    contract = contract_of(type(instance))
+    assert contract is not None  # it is one of this package's
+    return Published(uri, contract, contract.implemented_by(type(instance)), instance)
+
 
 def interfaces_of(cls: type, declared: ClrType) -> list[ClrName]:
     """Types besides its own that a remote class has in .NET."""
-    bases = [vars(base).get("__dotnet_type__") for base in cls.__mro__]
+    bases = [vars(base).get(CLR_TYPE) for base in cls.__mro__]
     named = [base.name for base in bases if base is not None and base is not declared]
     return list(dict.fromkeys((*declared.implements, *named)))
 

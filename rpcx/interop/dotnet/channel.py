@@ -1,26 +1,122 @@
-"""The channels of .NET Remoting: ``dotnet+tcp://host:port/application``.
+"""What .NET's channels have in common, and the TCP channel: ``dotnet+tcp://host:port/application``.
 
 .NET's TCP channel neither encrypts nor knows who calls (its ``secure`` mode is Windows's own), so it is admitted on
 loopback only, and with ``insecure=True`` only.
+
+.NET calls back over a connection of its own, to an address that a client's references name. Both halves of that are
+off unless a URL ends with ``?callbacks=yes``: a host then connects to clients, always to the machine or process they
+called from, whatever their references say; a client then listens too, for the server to call.
 """
 
-from typing import Any
+from typing import Any, Final
 
 from rpcx.abc import Address, Listener, PeerFacts, Stream
 from rpcx.channels.tcp import TcpChannel
-from rpcx.errors import AccessDenied
-from rpcx.interop.dotnet.appdomain import domain_of
+from rpcx.channels.urls import Url, host_port
+from rpcx.errors import AccessDenied, NotSent
+from rpcx.interop.dotnet.appdomain import AppDomain, domain_of
+from rpcx.interop.dotnet.caller import ClientSession
+from rpcx.interop.dotnet.lines import Lines
+from rpcx.interop.dotnet.objref import ObjRef
 from rpcx.interop.dotnet.server import ServerSession
 from rpcx.interop.dotnet.session import Session
+from rpcx.plugins import channel as find_channel
+
+DIAL_SECONDS: Final = 5.0  # for one more connection to a server or client that is known
+CALLBACKS: Final = "callbacks"  # in a URL: "yes" enables them
 
 
-class DotnetTcpChannel:
-    """.NET's TcpChannel."""
+class RemotingChannel:
+    """A channel that speaks .NET Remoting. One is made for each URL that is listened on or connected to."""
 
-    name = "dotnet+tcp"
+    name = ""  # the URL scheme
+    says_oneway = True  # its frames tell one-way calls from others
 
     def __init__(self) -> None:
         self._url = ""  # where it listens, in .NET's spelling; empty: it does not
+
+    def connect(self, address: Address, timeout: float, *, insecure: bool = False) -> Stream:
+        raise NotImplementedError
+
+    def listen(self, address: Address, *, insecure: bool = False) -> Listener:
+        raise NotImplementedError
+
+    def session(self, realm: Any, address: Address, facts: PeerFacts, role: str) -> Session:  # a Realm
+        """One end of a new connection."""
+        domain = domain_of(realm)
+        callbacks = address.params.get(CALLBACKS) == "yes"
+        if role == "server":
+            self._known(domain, address.uri)
+            return ServerSession(domain, facts, self._back if callbacks else None, says_oneway=self.says_oneway)
+        if callbacks and not domain.urls:
+            self._open_door(domain)
+        lines = _lines(domain, Url(self.name, address.location, address.uri))
+        line = ClientSession(domain, facts, self.spelled(address), address.uri, lines)
+        lines.add(line)
+        lines.face = lines.face or line
+        return line
+
+    # --- what each channel has -----------------------------------------------------------------------------------
+
+    def spelled(self, address: Address) -> str:
+        """A server's URL as requests begin with it: ``tcp://127.0.0.1:1233``."""
+        raise NotImplementedError
+
+    def door(self) -> Url:
+        """Where a client listens."""
+        raise NotImplementedError
+
+    def way_back(self, url: str, peer: PeerFacts) -> Url | None:
+        """Where to reach an object of ``peer``'s whose reference has ``url``; None: not over this channel."""
+        raise NotImplementedError
+
+    # --- callbacks -------------------------------------------------------------------------------------------------
+
+    def _known(self, domain: AppDomain, application: str) -> None:
+        """References say from now on that objects are reached here."""
+        if self._url and self._url not in domain.urls:
+            domain.urls.append(self._url)
+            domain.applications.add(application)
+
+    def _open_door(self, domain: AppDomain) -> None:
+        """Listen for the server that this client calls."""
+        listener = self.listen(self.door(), insecure=True)
+        self._known(domain, "")
+        domain.realm.admit(listener, lambda facts: self._visitor(domain, facts))
+
+    def _visitor(self, domain: AppDomain, facts: PeerFacts) -> Session:
+        visitor = ServerSession(domain, facts, self._home, says_oneway=self.says_oneway)
+        domain.realm.endpoints.add(visitor)
+        return visitor
+
+    def _back(self, domain: AppDomain, parts: ObjRef, peer: PeerFacts) -> ClientSession:
+        """The way to a client's object."""
+        ways = [way for url in parts.urls if (way := self.way_back(url, peer)) is not None]
+        if not ways:
+            raise AccessDenied(
+                f"{peer}: a reference to {parts.uri[:200]!r} without a {self.name} channel: the client listens "
+                "nowhere (RegisterChannel there, with a port)"
+            )
+        lines = _lines(domain, ways[0])
+        if lines.face is None:  # connected at the first call, in the thread that makes it
+            lines.face = ClientSession(domain, peer, self.spelled(ways[0]), "", lines)
+        face: ClientSession = lines.face
+        return face
+
+    def _home(self, domain: AppDomain, parts: ObjRef, peer: PeerFacts) -> ClientSession:
+        """The way to an object of a server that this client is connected to already."""
+        ways = [way.location for url in parts.urls if (way := self.way_back(url, peer)) is not None]
+        for where, lines in domain.servers():
+            if where.scheme == self.name and any(_same(where.location, way) for way in ways):
+                face: ClientSession = lines.face
+                return face
+        raise AccessDenied(f"{peer}: a reference to {parts.uri[:200]!r} of a server that this client did not dial")
+
+
+class DotnetTcpChannel(RemotingChannel):
+    """.NET's TcpChannel."""
+
+    name = "dotnet+tcp"
 
     def connect(self, address: Address, timeout: float, *, insecure: bool = False) -> Stream:
         """Reach a .NET server on this machine."""
@@ -34,17 +130,28 @@ class DotnetTcpChannel:
         _insist(address, insecure=insecure)
         listener = TcpChannel().listen(address, insecure=True)
         self._url = listener.url
-        application = f"/{address.uri}" if address.uri else ""
-        listener.url = f"dotnet+{listener.url}{application}"
+        listener.url = f"dotnet+{listener.url}{f'/{address.uri}' if address.uri else ''}"
         return listener
 
-    def session(self, realm: Any, address: Address, facts: PeerFacts, role: str) -> Session:  # a Realm
-        """One end of a new connection."""
-        domain = domain_of(realm)
-        if self._url and self._url not in domain.urls:
-            domain.urls.append(self._url)
-            domain.applications.add(address.uri)
-        return ServerSession(domain, facts)
+    def spelled(self, address: Address) -> str:
+        return f"tcp://{address.location}"
+
+    def door(self) -> Url:
+        return Url(self.name, "127.0.0.1:0")
+
+    def way_back(self, url: str, peer: PeerFacts) -> Url | None:
+        scheme, _, rest = url.partition("://")
+        try:
+            port = host_port(rest.partition("/")[0])[1]
+        except ValueError:
+            return None
+        machine = peer.address.rpartition(":")[0]  # whatever the URL says
+        return Url(self.name, f"{machine}:{port}") if scheme == "tcp" else None
+
+
+def _same(one: str, other: str) -> bool:
+    """Whether two locations on loopback are one: 127.0.0.1 and localhost are."""
+    return one.rpartition(":")[2] == other.rpartition(":")[2]
 
 
 def _insist(address: Address, *, insecure: bool) -> None:
@@ -53,3 +160,22 @@ def _insist(address: Address, *, insecure: bool) -> None:
             f"{address}: .NET Remoting neither encrypts nor knows who calls, so it needs insecure=True, and is for "
             "loopback only"
         )
+
+
+# --- connections to servers ---------------------------------------------------------------------------------------
+
+
+def _lines(domain: AppDomain, where: Url) -> Lines:
+    return domain.lines(where, lambda: Lines(lambda: _dialled(domain, where)))
+
+
+def _dialled(domain: AppDomain, where: Url) -> ClientSession:
+    """One more connection to a server."""
+    channel: RemotingChannel = find_channel(where.scheme)()
+    stream = channel.connect(where, DIAL_SECONDS, insecure=True)
+    session = ClientSession(domain, stream.facts, channel.spelled(where), where.uri, _lines(domain, where))
+    if not domain.realm.join(stream, session):
+        stream.close()
+        raise NotSent(f"{where}: this connection was closed; connect again")
+    domain.realm.endpoints.add(session)
+    return session

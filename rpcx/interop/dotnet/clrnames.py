@@ -142,5 +142,8 @@ def full_assembly(assembly: str) -> str:
 
 
 def pascal(name: str) -> str:
-    """``set_value`` as .NET spells it: ``SetValue``. What begins with a capital is spelled so already."""
-    return name if name[:1].isupper() else "".join(part[:1].upper() + part[1:] for part in name.split("_"))
+    """``set_value`` as .NET spells it: ``SetValue``. What has capitals (``SetValue``, ``get_Value``) is spelled so."""
+    parts = name.split("_")
+    if any(part[:1].isupper() for part in parts):
+        return name
+    return "".join(part[:1].upper() + part[1:] for part in parts)

@@ -15,7 +15,7 @@ from rpcx.interop.dotnet.clrnames import parse
 from rpcx.interop.dotnet.nodes import ClassNode, Kind, Node, Primitive
 from rpcx.interop.dotnet.outward import Outward
 from rpcx.interop.dotnet.shapes import outer_assembly, shape_of
-from rpcx.interop.dotnet.types import ClrType, find, type_of
+from rpcx.interop.dotnet.types import ClrType, Member, find, type_of
 
 REMOTING: Final = "System.Runtime.Remoting.RemotingException"
 UNKNOWN: Final = "System.Exception"
@@ -98,8 +98,16 @@ def _message(error: BaseException) -> str:
 
 
 def _fields(error: object, declared: ClrType, out: Outward) -> dict[str, Node]:
-    hints = typing.get_type_hints(declared.cls, include_extras=True)
-    return {name: out.node(getattr(error, name, None), shape_of(hint)) for name, hint in hints.items()}
+    return {clr: out.node(getattr(error, name, None), shape_of(hint)) for name, clr, hint in _annotated(declared.cls)}
+
+
+def _annotated(cls: type) -> list[tuple[str, str, Any]]:
+    """The attributes of an exception's class that are fields in .NET: (name, name there, annotation)."""
+    found = []
+    for name, hint in typing.get_type_hints(cls, include_extras=True).items():
+        given = next((mark.name for mark in getattr(hint, "__metadata__", ()) if isinstance(mark, Member)), name)
+        found.append((name, given, hint))
+    return found
 
 
 def _stack(error: BaseException) -> str:
@@ -120,9 +128,9 @@ def from_node(node: ClassNode, value: Callable[[Node], Any], depth: int = 0) -> 
     if declared is not None and issubclass(declared.cls, Exception):
         error = declared.cls.__new__(declared.cls, message)
         error.args = (message,)
-        for field in typing.get_type_hints(declared.cls):
-            if field in node.members:
-                setattr(error, field, value(node.members[field]))
+        for field, clr, _ in _annotated(declared.cls):
+            if clr in node.members:
+                setattr(error, field, value(node.members[clr]))
     elif twin is not None:
         error = twin(message)
     else:

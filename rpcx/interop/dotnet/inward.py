@@ -14,7 +14,7 @@ import functools
 import typing
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Any, Final, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
 from rpcx.errors import InvalidArguments
 from rpcx.interop.dotnet.clrnames import ClrName, parse, pascal
@@ -25,6 +25,15 @@ from rpcx.remoting.validation import validator
 
 OBJREF: Final = "System.Runtime.Remoting.ObjRef"
 DELEGATE: Final = "System.DelegateSerializationHolder"
+
+
+class Construction(NamedTuple):
+    """A message within a message: what activation asks and answers. Only what is needed of it is read."""
+
+    members: dict[str, Any]
+
+
+CONSTRUCTION: Final = ("__TypeName", "__ActivationTypeName", "__Args", "__Return")
 
 
 class Resolver(Protocol):
@@ -195,6 +204,12 @@ class Inward:
     def _delegate(self, node: ClassNode, _: ClrName) -> object:
         return self._resolver.delegate(node, self._value)
 
+    def _construction(self, node: ClassNode, _: ClrName) -> object:
+        made: dict[str, Any] = {}
+        parts = {name: node.members[name] for name in CONSTRUCTION if name in node.members}
+        self._unfilled.append(lambda: made.update((name, self._value(part)) for name, part in parts.items()))
+        return Construction(made)
+
     def _nothing(self, node: ClassNode, name: ClrName) -> object:
         return None if name.name == "System.DBNull" else object()
 
@@ -207,6 +222,8 @@ _SYSTEM: Final[dict[str, Callable[[Inward, ClassNode, ClrName], object]]] = {
     "System.Guid": Inward._guid,
     OBJREF: Inward._reference,
     DELEGATE: Inward._delegate,
+    "System.Runtime.Remoting.Messaging.ConstructionCall": Inward._construction,
+    "System.Runtime.Remoting.Messaging.ConstructionResponse": Inward._construction,
     OBJECT: Inward._nothing,
     "System.DBNull": Inward._nothing,
     **dict.fromkeys(

@@ -11,6 +11,7 @@ from rpcx.errors import InvalidArguments
 from rpcx.interop.dotnet.nodes import OBJECT, STRING, ArrayNode, ClassNode, Kind, Node, Primitive
 
 NAME = "System.Runtime.Remoting.ObjRef"
+AS_VALUE = "fIsMarshalled"  # a member that an ObjRef has when it stays one, instead of becoming a proxy
 CHANNELS = "System.Runtime.Remoting.Channels"
 
 
@@ -63,7 +64,7 @@ def compose(reference: ObjRef, *, as_value: bool = False) -> ClassNode:
         "objrefFlags": Primitive(Kind.INT32, 0),
     }
     if as_value:
-        members["fIsMarshalled"] = Primitive(Kind.INT32, 0)
+        members[AS_VALUE] = Primitive(Kind.INT32, 0)
     return ClassNode(NAME, members)
 
 

@@ -5,7 +5,7 @@ from typing import Any
 from rpcx.errors import ProtocolError
 from rpcx.interop.dotnet.clrnames import parse
 from rpcx.interop.dotnet.nodes import ClassNode
-from rpcx.interop.dotnet.objref import ObjRef
+from rpcx.interop.dotnet.objref import AS_VALUE, ObjRef, compose
 from rpcx.interop.dotnet.types import find, type_of
 from rpcx.remoting.contract import Contract, contract_of
 from rpcx.remoting.references import Reference
@@ -19,7 +19,8 @@ class DotnetReference(Reference):
     def __init__(self, node: ClassNode, parts: ObjRef, names: tuple[str, ...]) -> None:
         nobody: Any = None  # set by whoever made this, once it knows the way there
         super().__init__(nobody, parts.uri, names)
-        self.node = node  # as it came: so it goes on to others, and home
+        members = {name: value for name, value in node.members.items() if name != AS_VALUE}
+        self.node = ClassNode(node.name, members)  # as it came: so it goes on to others, and home
         self.parts = parts
         self.unchecked = False  # .NET compares no contracts
 
@@ -45,7 +46,8 @@ def contract_for(parts: ObjRef) -> Contract | None:
 
 def names_for(parts: ObjRef) -> tuple[str, ...]:
     """All that it can be used as."""
-    return tuple(dict.fromkeys(name for contract in contracts_for(parts) for name in list(contract.lineage)[::-1]))
+    names = [name for contract in contracts_for(parts) for name in list(contract.lineage)[::-1]]
+    return tuple(dict.fromkeys(names or [parts.server_type]))  # an object of an unknown class is no function
 
 
 def type_text(contract: Contract | None, reference: Reference) -> str:
@@ -54,3 +56,13 @@ def type_text(contract: Contract | None, reference: Reference) -> str:
     if declared is not None:
         return declared.name.qualified
     return reference.parts.server_type if isinstance(reference, DotnetReference) else ""
+
+
+def node_of(reference: Reference) -> ClassNode | None:
+    """The node of a reference that was made from a URL; None: it belongs to another protocol."""
+    where: Any = reference.endpoint
+    url: str | None = getattr(where, "url", None)  # of a `ClientSession`
+    text = type_text(reference.contract(), reference)
+    if url is None or not text:
+        return None
+    return compose(ObjRef(where.target(reference), server_type=text, urls=(url.rstrip("?"),)))

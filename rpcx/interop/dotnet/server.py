@@ -6,7 +6,7 @@ stand in the same row, so that what follows one sees what it did.
 
 import logging
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from rpcx.abc import Job, PeerFacts
@@ -17,6 +17,7 @@ from rpcx.interop.dotnet.binary import read_call, write_return
 from rpcx.interop.dotnet.clrnames import parse
 from rpcx.interop.dotnet.framing import BINARY, Frame, Operation
 from rpcx.interop.dotnet.messages import MethodCall, MethodReturn
+from rpcx.interop.dotnet.objref import ObjRef
 from rpcx.interop.dotnet.references import DotnetReference
 from rpcx.interop.dotnet.session import Session
 from rpcx.interop.dotnet.surface import Signature, surface_of
@@ -29,7 +30,9 @@ from rpcx.remoting.references import Caller
 log = logging.getLogger("rpcx")
 
 WAITING: Final = 1024  # calls that a client may send ahead
-NOT_BACK: Final = "calls back to .NET clients are not enabled on this channel"
+SERVICES: Final = ("GetLifetimeService", "InitializeLifetimeService")  # methods of every object
+
+Back = Callable[[AppDomain, ObjRef, PeerFacts], Caller]  # the way to an object of a client's
 
 _BEING_READ: Final = object()  # stands for a call until it is known
 
@@ -44,10 +47,20 @@ class DotnetCall(IncomingCall):
 
 
 class ServerSession(Session):
-    """Answers a .NET client."""
+    """Answers a .NET client.
 
-    def __init__(self, domain: AppDomain, facts: PeerFacts) -> None:
+    Args:
+        domain: whose objects it may call.
+        facts: who it is.
+        back: how to call its objects; None: that is not allowed.
+        says_oneway: whether its frames tell one-way calls from others. If not, a client that has marked its method
+            so waits for no answer and takes one for the answer to its next call: then the contract here decides.
+    """
+
+    def __init__(self, domain: AppDomain, facts: PeerFacts, back: Back | None, *, says_oneway: bool = True) -> None:
         super().__init__(domain, facts)
+        self._says_oneway = says_oneway
+        self._back = back
         self._detail = domain.realm.detail
         self._waiting: deque[Frame] = deque()
         self._running: object | None = None  # the call that is not answered yet
@@ -87,7 +100,10 @@ class ServerSession(Session):
             call = read_call(frame.body)
             if call.generics:
                 raise InvalidArguments(f"{call.method[:80]} is a generic method: those are not offered")
-            return self._prepared(call, self.domain.find(frame.uri), oneway=oneway)
+            entry = self.domain.find(frame.uri)
+            if call.method in SERVICES:
+                call.method, entry = SERVICES[0], self.domain.services(entry)
+            return self._prepared(call, entry, oneway=oneway)
         except Exception as error:  # noqa: BLE001  # the caller is told, nobody else is concerned
             if oneway:
                 self.oneway_failures += 1
@@ -98,6 +114,7 @@ class ServerSession(Session):
 
     def _prepared(self, call: MethodCall, entry: Entry, *, oneway: bool) -> IncomingCall:
         method, signature = self._method(call, entry)
+        oneway = oneway or (method.oneway and not self._says_oneway)
         me: Any = self  # an Answerer of plain calls: streams and batches are rpcx's own
         job = (
             IncomingOneway(me, 0, entry, method) if oneway else DotnetCall(me, signature, len(call.args), entry, method)
@@ -169,4 +186,9 @@ class ServerSession(Session):
     # --- references ----------------------------------------------------------------------------------------------
 
     def caller_for(self, reference: DotnetReference) -> Caller:
-        raise AccessDenied(NOT_BACK)
+        if self._back is None:
+            raise AccessDenied(
+                f"{self._facts}: calls back to .NET clients are not enabled: "
+                "listen with ...?callbacks=yes to connect to the clients that call here"
+            )
+        return self._back(self.domain, reference.parts, self._facts)

@@ -6,18 +6,20 @@ from collections.abc import Callable, Hashable, Sequence
 from typing import Any, Final
 
 from rpcx.abc import Buffer, Job, Link, PeerFacts
-from rpcx.errors import ConnectionLost, ForkedConnection, InvalidArguments, ObjectNotFound, ProtocolError
+from rpcx.errors import ConnectionLost, ForkedConnection, ObjectNotFound, ProtocolError
 from rpcx.interop.dotnet import faults
 from rpcx.interop.dotnet.appdomain import AppDomain
+from rpcx.interop.dotnet.delegates import function_of
 from rpcx.interop.dotnet.framing import Frame, Frames
 from rpcx.interop.dotnet.inward import Inward
 from rpcx.interop.dotnet.nodes import ClassNode, Node
 from rpcx.interop.dotnet.objref import parse as parse_reference
 from rpcx.interop.dotnet.outward import Outward
-from rpcx.interop.dotnet.references import DotnetReference, contract_for, names_for
+from rpcx.interop.dotnet.references import DotnetReference, contract_for, names_for, node_of
+from rpcx.protocol.connection import OPENED
 from rpcx.remoting.pending import Pending
 from rpcx.remoting.proxy import Flavour, Proxy, make_proxy
-from rpcx.remoting.references import Caller
+from rpcx.remoting.references import Caller, Reference
 
 log = logging.getLogger("rpcx")
 
@@ -34,8 +36,7 @@ class Session:
         self.holder: Hashable = domain.holder(facts)
         self.error: Exception | None = None  # set when the connection has ended
         self.finished = False  # what is queued still leaves, nothing else
-        self.opened = Pending()  # arrived: there is no handshake
-        self.opened.arrived = True
+        self.opened = Pending()  # arrives when a driver takes it up: there is no handshake
         self.oneway_failures = 0  # one-way calls of the peer's that raised
         self._facts = facts
         self._frames = Frames(domain.realm.limits.message)
@@ -51,6 +52,7 @@ class Session:
 
     def attach(self, link: Link, now: float) -> None:
         self._link = link
+        self.opened.resolve(OPENED, b"", ())
 
     def receive(self, data: bytes, now: float) -> Sequence[Job]:
         jobs: list[Job] = []
@@ -131,8 +133,11 @@ class Session:
 
     def refer(self, instance: object) -> ClassNode | None:
         """The reference by which the peer may call ``instance``."""
-        if isinstance(instance, Proxy) and isinstance(instance._rpcx_ref, DotnetReference):
-            return instance._rpcx_ref.node
+        if isinstance(instance, Proxy):
+            reference: Reference = instance._rpcx_ref
+            known = reference.node if isinstance(reference, DotnetReference) else node_of(reference)
+            if known is not None:
+                return known
         return self.domain.export(instance, self._facts)
 
     def caller_for(self, reference: DotnetReference) -> Caller:
@@ -165,7 +170,7 @@ class _Resolving:
         return make_proxy(reference, self._flavour, contract)
 
     def delegate(self, node: ClassNode, value: Callable[[Node], Any]) -> object:
-        raise InvalidArguments("a delegate: calls back to .NET clients are not enabled on this channel")
+        return function_of(node, value)
 
     def exception(self, node: ClassNode, value: Callable[[Node], Any]) -> Exception:
         return faults.from_node(node, value)

@@ -6,13 +6,14 @@ import os
 import shutil
 import signal
 import subprocess
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 SOURCES = Path(__file__).parent / "csharp"
-PROGRAMS = {"shared.dll": ["shared.cs"], "client.exe": ["client.cs"]}
+PROGRAMS = {"shared.dll": ["shared.cs"], "client.exe": ["client.cs"], "server.exe": ["server.cs"]}
 SECONDS = 40  # for a program to end; Mono takes a third of one to begin
 WHY_NOT = "Mono is not installed: apt-get install mono-runtime mono-mcs libmono-system-runtime4.0-cil (make peers)"
 
@@ -37,6 +38,16 @@ class Mono:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
             process.communicate()
+            Path(tempfile.gettempdir(), f"client{process.pid}").unlink(missing_ok=True)  # Mono's own, of an IpcChannel
+
+    @contextlib.contextmanager
+    def serving(self, *args: str) -> Iterator[str]:
+        """A server; its URL as rpcx spells it."""
+        with self.started("server.exe", *args) as process:
+            assert process.stdout is not None
+            url = process.stdout.readline().strip()
+            assert url, process.communicate(timeout=SECONDS)
+            yield f"dotnet+{url}"
 
     def run(self, program: str, *args: str) -> dict[str, str]:
         """The facts that a program prints, ``name: value`` each; it has to end well."""

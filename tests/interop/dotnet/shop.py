@@ -2,6 +2,7 @@
 
 import decimal
 import enum
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Annotated, Any
 
@@ -64,7 +65,7 @@ class Node:
 
 @dotnet.type("Shop.OutOfStock", assembly=SHARED)
 class OutOfStock(Exception):
-    Left: dotnet.Int32 = 0
+    left: Annotated[dotnet.Int32, dotnet.Member("Left")] = 0
 
 
 def echo(hint: Any):
@@ -80,7 +81,7 @@ def echo(hint: Any):
 ECHOES = {
     "bool": bool, "byte": dotnet.Byte, "sbyte": dotnet.SByte, "short": dotnet.Int16, "ushort": dotnet.UInt16,
     "int": int, "uint": dotnet.UInt32, "long": dotnet.Int64, "ulong": dotnet.UInt64, "float": dotnet.Single,
-    "double": float, "char": dotnet.Char, "decimal": decimal.Decimal, "string": str, "time": dotnet.DateTime,
+    "double": float, "char": dotnet.Char, "decimal": decimal.Decimal, "string": str | None, "time": dotnet.DateTime,
     "span": dotnet.TimeSpan, "guid": dotnet.Guid, "bytes": bytes, "ints": dotnet.Array[int],
     "strings": tuple[str | None, ...], "jagged": dotnet.Array[dotnet.Array[int] | None], "grid": dotnet.Array2D[int],
     "list": list[int], "texts": list[str], "dictionary": dict[str, int], "table": dotnet.Hashtable,
@@ -112,6 +113,60 @@ class Counter:
     @value.setter
     def value(self, value: int) -> None:
         self._value = value
+
+
+@dotnet.type("Shop.Basket", assembly=SHARED)
+@rpcx.client_activated(lease=rpcx.Lease(initial=60))
+class Basket:
+    def __init__(self, owner: str = "nobody", size: int = 0) -> None:
+        self._owner = owner
+        self._size = size
+
+    def describe(self) -> str:
+        return f"{self._owner} {self._size}"
+
+    def again(self, other: "Basket") -> "Basket":
+        return other
+
+
+@dotnet.type("Shop.IListener", assembly=SHARED)
+@rpcx.remote
+class Listener:
+    def __init__(self) -> None:
+        self._heard: list[str] = []
+
+    def said(self, text: str) -> int:
+        self._heard.append(text)
+        return len(text)
+
+
+@dotnet.type("Shop.IRadio", assembly=SHARED)
+@rpcx.singleton("radio")
+class Radio:
+    def __init__(self) -> None:
+        self._listeners: list[Listener] = []
+        self._handlers: list[Callable[[str], None]] = []
+
+    def listen(self, listener: Listener) -> None:
+        self._listeners.append(listener)
+
+    @dotnet.name("add_Heard")
+    def add_heard(self, handler: Callable[[str], None]) -> None:
+        self._handlers.append(handler)
+
+    @dotnet.name("remove_Heard")
+    def remove_heard(self, handler: Callable[[str], None]) -> None:
+        self._handlers.remove(handler)
+
+    def say(self, text: str) -> int:
+        for handler in self._handlers:
+            handler(text)
+        return sum(listener.said(text) for listener in self._listeners)
+
+
+@rpcx.single_call("once")
+class Once(Counter):
+    pass
 
 
 class Own(Exception):
@@ -151,7 +206,7 @@ class Talk:
 
     def sell(self, count: int) -> None:
         error = OutOfStock("no more than 3")
-        error.Left = 3
+        error.left = 3
         raise error
 
     def fail(self, kind: str) -> None:

@@ -48,12 +48,8 @@ def test_any_text_is_a_name_or_a_protocol_error(text):
 
 
 def test_names_get_their_capitals():
-    assert [pascal(name) for name in ("set_value", "setValue", "SetValue", "x")] == [
-        "SetValue",
-        "SetValue",
-        "SetValue",
-        "X",
-    ]
+    names = ("set_value", "setValue", "SetValue", "x", "get_Value")
+    assert [pascal(name) for name in names] == ["SetValue", "SetValue", "SetValue", "X", "get_Value"]
 
 
 def test_an_assembly_gets_what_dotnet_says_of_one_without_a_signature():

@@ -51,9 +51,9 @@ def test_each_goes_as_what_means_the_same(error, clr):
 
 def test_fields_go_and_come():
     error = OutOfStock("none left")
-    error.Left = 3
+    error.left = 3
     again = faults.from_node(there(error), back)
-    assert (type(again), str(again), again.Left) == (OutOfStock, "none left", 3)
+    assert (type(again), str(again), again.left) == (OutOfStock, "none left", 3)
 
 
 def test_an_unknown_type_is_a_remote_error_with_its_name():

@@ -77,8 +77,9 @@ class Daemon:
 
     def close(self) -> None:
         self.process.kill()
-        if self.process.returncode is None:
-            self.process.communicate()
+        self.process.wait()
+        assert self.process.stdout is not None
+        self.process.stdout.close()
 
 
 @pytest.fixture

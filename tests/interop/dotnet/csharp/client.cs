@@ -7,6 +7,7 @@ using System.Runtime.Remoting;
 using System.Runtime.Remoting.Activation;
 using System.Runtime.Remoting.Channels;
 using System.Runtime.Remoting.Channels.Tcp;
+using System.Runtime.Remoting.Lifetime;
 using Shop;
 
 public class Client
@@ -24,6 +25,11 @@ public class Client
                 case "classic": Classic(); break;
                 case "values": Values(); break;
                 case "talk": Talk(); break;
+                case "create": Create(); break;
+                case "lease": Lease(); break;
+                case "sponsor": Sponsor(); break;
+                case "radio": Radio(); break;
+                case "listening": Listening(); break;
                 default: throw new Exception("no part " + part);
             }
         }
@@ -138,11 +144,103 @@ public class Client
         });
     }
 
+    static void Create()
+    {
+        var attributes = new object[] { new UrlAttribute(url) };
+        var ann = (Basket)Activator.CreateInstance(typeof(Basket), new object[] { "Ann", 3 }, attributes);
+        Say("ann", ann.Describe());
+        var none = (Basket)Activator.CreateInstance(typeof(Basket), null, attributes);
+        Say("none", none.Describe());
+        Say("again", ann.Again(none).Describe());
+        var once = (ICounter)Activator.GetObject(typeof(ICounter), url + "/once");
+        Say("single call", once.Next() + " " + once.Next());
+        var published = (ICounter)Activator.GetObject(typeof(ICounter), url + "/published");
+        Say("published", published.Next() + " " + published.Next());
+        Say("not offered", Thrown(() => Activator.CreateInstance(typeof(RemoteObjectDef), null, attributes)));
+    }
+
+    static void Lease()
+    {
+        var t = (ITalk)Activator.GetObject(typeof(ITalk), url + "/talk");
+        Say("singleton", RemotingServices.GetLifetimeService((MarshalByRefObject)t) == null);
+        var counter = t.NewCounter(1);
+        var lease = (ILease)RemotingServices.GetLifetimeService((MarshalByRefObject)counter);
+        Say("state", lease.CurrentState);
+        Say("initial", lease.InitialLeaseTime.TotalSeconds);
+        Say("on call", lease.RenewOnCallTime.TotalSeconds);
+        Say("patience", lease.SponsorshipTimeout.TotalSeconds);
+        Say("left", lease.CurrentLeaseTime.TotalSeconds > 0);
+        Say("renewed", Math.Round(lease.Renew(TimeSpan.FromSeconds(900)).TotalSeconds));
+        Say("now", Math.Round(lease.CurrentLeaseTime.TotalSeconds));
+    }
+
+    // Says when its sponsor was asked, and stays until its input ends.
+    class Keeper : MarshalByRefObject, ISponsor
+    {
+        public int Asked;
+        public override object InitializeLifetimeService() { return null; }
+        public TimeSpan Renewal(ILease lease)
+        {
+            Say("asked", lease.CurrentState);
+            return ++Asked < 3 ? TimeSpan.FromSeconds(0.3) : TimeSpan.Zero;
+        }
+    }
+
+    static void Listening()
+    {
+        var provider = new BinaryServerFormatterSinkProvider { TypeFilterLevel = System.Runtime.Serialization.Formatters.TypeFilterLevel.Full };
+        if (url.StartsWith("ipc:"))
+        {
+            var name = "client" + System.Diagnostics.Process.GetCurrentProcess().Id;
+            ChannelServices.RegisterChannel(new System.Runtime.Remoting.Channels.Ipc.IpcChannel(new Hashtable { { "portName", name } }, null, provider), false);
+            return;
+        }
+        ChannelServices.RegisterChannel(new TcpChannel(new Hashtable { { "port", 0 }, { "bindTo", "127.0.0.1" } }, null, provider), false);
+    }
+
+    static void Sponsor()
+    {
+        var t = (ITalk)Activator.GetObject(typeof(ITalk), url + "/talk");
+        var counter = t.NewCounter(1);
+        var lease = (ILease)RemotingServices.GetLifetimeService((MarshalByRefObject)counter);
+        var keeper = new Keeper();
+        lease.Register(keeper, TimeSpan.FromSeconds(0.3));
+        Console.WriteLine("registered: yes");
+        Console.In.ReadLine();
+        Say("times", keeper.Asked);
+        Say("after", Thrown(() => counter.Next()).Split(' ')[0]);
+    }
+
+    class Listener : MarshalByRefObject, IListener
+    {
+        public List<string> Heard = new List<string>();
+        public override object InitializeLifetimeService() { return null; }
+        public int Said(string text) { Heard.Add(text); return text.Length; }
+        public void OnHeard(string text) { Heard.Add("event " + text); }
+    }
+
+    static void Radio()
+    {
+        var radio = (IRadio)Activator.GetObject(typeof(IRadio), url + "/radio");
+        var listener = new Listener();
+        Say("listen", Thrown(() => radio.Listen(listener)));
+        Say("say", radio.Say("hello"));
+        Say("subscribe", Thrown(() => radio.Heard += listener.OnHeard));
+        radio.Say("again");
+        Say("unsubscribe", Thrown(() => radio.Heard -= listener.OnHeard));
+        radio.Say("later");
+        Say("heard", string.Join(",", listener.Heard));
+    }
+
     static string Thrown(Action action)
     {
         try { action(); return "nothing"; }
         catch (OutOfStock e) { return "OutOfStock " + e.Message + " " + e.Left + " " + e.ToString().Contains(".py"); }
-        catch (Exception e) { return e.GetType().FullName + " " + e.Message; }
+        catch (Exception e)
+        {
+            if (e is System.Reflection.TargetInvocationException) e = e.InnerException;
+            return e.GetType().FullName + " " + e.Message;
+        }
     }
 
     static void Talk()

@@ -94,9 +94,27 @@ namespace Shop
         string Unknown(object anything);
     }
 
-    // A listener of the client's: the server calls it.
+    public delegate void SaidHandler(string text);
+
+    // Calls its clients: by a listener, or by an event.
+    public interface IRadio
+    {
+        void Listen(IListener listener);
+        event SaidHandler Heard;
+        int Say(string text);
+    }
+
     public interface IListener
     {
-        void Said(string text);
+        int Said(string text);
+    }
+
+    // Made by clients, with arguments.
+    public class Basket : MarshalByRefObject
+    {
+        public Basket() { }
+        public Basket(string owner, int size) { throw new NotImplementedException(); }
+        public virtual string Describe() { throw new NotImplementedException(); }
+        public virtual Basket Again(Basket other) { throw new NotImplementedException(); }
     }
 }

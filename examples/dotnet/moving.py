@@ -1,0 +1,96 @@
+"""Move a live system from .NET Remoting to rpcx, step by step, without touching its C# clients.
+
+Needs Mono's compiler and runtime (Debian: apt-get install mono-runtime mono-mcs libmono-system-runtime4.0-cil).
+"""
+
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import rpcx
+from examples.dotnet.contract import RemoteObject
+
+HERE = Path(__file__).parent
+
+
+def main() -> None:
+    """All steps, one after the other."""
+    if not (shutil.which("mono") and shutil.which("mcs")):
+        sys.exit("this example needs Mono: apt-get install mono-runtime mono-mcs libmono-system-runtime4.0-cil")
+    with tempfile.TemporaryDirectory() as directory:
+        built = Path(directory)
+        compile_programs(built)
+        port = free_port()
+        new_programs_in_python(built, port)
+        server_in_python(built, port)
+
+
+def new_programs_in_python(built: Path, port: int) -> None:
+    """The old server stays; what is written from now on is written in Python."""
+    with old_server(built, port):
+        with rpcx.connect(f"dotnet+tcp://localhost:{port}", insecure=True) as server:
+            remote = server.get(RemoteObject, "RemoteObjectURL")
+            remote.set_value("from Python")
+        print("C# client, C# server:", old_client(built, port))
+
+
+def server_in_python(built: Path, port: int) -> None:
+    """The same port and the same name: old clients notice nothing. New ones speak rpcx's own protocol."""
+    host = rpcx.Host()
+    host.register(RemoteObject)
+    host.listen(f"dotnet+tcp://localhost:{port}", insecure=True)
+    host.listen("pipe://moving")
+    with host:
+        print("C# client, Python server:", old_client(built, port))
+        with rpcx.connect("pipe://moving") as server:
+            remote = server.get(RemoteObject)
+            print("Python client, Python server:", remote.get_value())
+            remote.set_value("from a pipe")
+        print("C# client, the same object:", old_client(built, port))
+
+
+# --- the old programs -----------------------------------------------------------------------------------------
+
+
+def compile_programs(built: Path) -> None:
+    """As they always were."""
+    compiler = ["mcs", "-nologo", "-r:System.Runtime.Remoting"]
+    subprocess.run([*compiler, "-target:library", f"-out:{built}/shared.dll", HERE / "shared.cs"], check=True)
+    for program in ("server", "client"):
+        shared = f"-r:{built}/shared.dll"
+        subprocess.run([*compiler, shared, f"-out:{built}/{program}.exe", HERE / f"{program}.cs"], check=True)
+
+
+@contextmanager
+def old_server(built: Path, port: int) -> Iterator[None]:
+    """The C# server, until the block ends."""
+    command = ["mono", str(built / "server.exe"), str(port)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        try:
+            yield
+        finally:
+            process.kill()
+
+
+def old_client(built: Path, port: int) -> str:
+    """What the C# client says: the value it found. It leaves 000."""
+    command = ["mono", str(built / "client.exe"), str(port)]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+
+def free_port() -> int:
+    """One that nobody listens on."""
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        return int(sock.getsockname()[1])
+
+
+if __name__ == "__main__":
+    main()

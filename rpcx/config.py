@@ -1,0 +1,232 @@
+"""A host from a file: ``Host.from_config("app.toml")``, ``rpcx serve --config app.toml``.
+
+The file says what is served, where, to whom and within which bounds. The modules it names are imported, and nothing
+else in it is ever executed. An unknown key is an error, since a mistyped ``alow`` must not open a door. Nothing is
+taken from the environment: what a host admits is to be read in one place.
+
+All errors are ValueErrors that name the file, the key and what is wrong; `schema` has the whole form.
+"""
+
+import importlib
+import os
+import stat
+import tomllib
+from dataclasses import MISSING, fields
+from pathlib import Path
+from typing import Annotated, Any, Final, TypeVar
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, create_model
+
+from rpcx.channels.urls import parse
+from rpcx.errors import AccessDenied
+from rpcx.lifetime.lease import Lease
+from rpcx.protocol.handshake import Limits
+from rpcx.remoting.contract import contract_of
+from rpcx.remoting.rules import rule
+
+LARGEST: Final = 1 << 20  # bytes of a file
+
+T = TypeVar("T")
+
+
+def _words(allow: list[str]) -> list[str]:
+    rule(allow, "allow")
+    return allow
+
+
+def _url(url: str) -> str:
+    parse(url)
+    return url
+
+
+Allow = Annotated[
+    list[str],
+    AfterValidator(_words),
+    Field(description='Who may call besides the owner: roles, "principal:NAME", "user:NAME", "group:NAME", "*".'),
+]
+
+
+class Strict(BaseModel):
+    """What all parts have in common."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+def _model(name: str, of: type, doc: str) -> type[Strict]:
+    """The fields of one of our dataclasses, as a part of the file."""
+    known: dict[str, Any] = {
+        field.name: (field.type, field.default) for field in fields(of) if field.default is not MISSING
+    }
+    return create_model(name, __base__=Strict, __doc__=doc, **known)
+
+
+LimitsPart = _model("Limits", Limits, "Bounds for what clients send; sizes in bytes, times in seconds.")
+LeasePart = _model("Lease", Lease, "How long objects live, in seconds.")
+
+
+class AuditPart(Strict):
+    """The audit log."""
+
+    file: str = Field(description="Its file; from where this file is, if it does not begin with /.")
+    chain: bool = Field(default=False, description="Let each line have the hash of the one before.")
+
+
+class ObjectPart(Strict):
+    """A class to register."""
+
+    class_: str = Field(alias="class", pattern=r"^[\w.]+:\w+$", description="module:Class")
+    name: str | None = Field(default=None, min_length=1, description="Another uri than its decorator's.")
+    allow: Allow | None = None
+    methods: dict[str, Allow] = Field(default={}, description="The same for single methods.")
+    lease: LeasePart | None = Field(default=None, description="Instead of its decorator's.")  # type: ignore[valid-type]  # made above
+
+
+class ChannelPart(Strict):
+    """Where to listen."""
+
+    url: Annotated[str, AfterValidator(_url)] = Field(description="tcp://127.0.0.1:4000, pipe://name")
+    insecure: bool = Field(default=False, description="Plain TCP, on loopback only: every user there is the owner.")
+    allow_uids: list[int | str] = Field(default=[], description="Users of this machine that a pipe lets in besides.")
+    allow_gids: list[int | str] = Field(default=[], description="Groups, likewise.")
+
+
+class Config(Strict):
+    """A host."""
+
+    objects: list[ObjectPart] = Field(min_length=1)
+    channels: list[ChannelPart] = Field(min_length=1)
+    allow: Allow | None = Field(default=None, description="For objects that have no rule of their own.")
+    formatters: list[str] | None = Field(default=None, min_length=1, description="Offered to clients, by preference.")
+    sinks: list[str] = Field(default=[], description="Names of installed sinks, outermost first.")
+    grace: float | None = Field(default=None, ge=0, description="Seconds a lost client has to come back.")
+    custom_errors: bool = Field(default=False, description="Send no tracebacks, not even to the owner.")
+    limits: LimitsPart | None = None  # type: ignore[valid-type]  # made above
+    lease: LeasePart | None = Field(default=None, description="Of client-activated classes that say none.")  # type: ignore[valid-type]  # made above
+    audit: AuditPart | None = None
+
+
+def load(file: str | os.PathLike[str]) -> Config:
+    """The configuration in ``file``.
+
+    Raises:
+        OSError: it cannot be read.
+        AccessDenied: everybody may write it, and with it choose what is imported.
+        ValueError: it makes no sense; each problem has a line, with its key.
+    """
+    path = Path(file)
+    with path.open("rb") as opened:
+        found = os.fstat(opened.fileno())
+        if os.name == "posix" and found.st_mode & stat.S_IWOTH:
+            raise AccessDenied(f"{path}: everybody may write it, and it names code to import; run chmod o-w {path}")
+        data = opened.read(LARGEST + 1)
+    if len(data) > LARGEST:
+        raise ValueError(f"{path}: more than {LARGEST} bytes; is it a configuration?")
+    try:
+        return Config.model_validate(tomllib.loads(data.decode("utf-8")))
+    except ValidationError as error:
+        problems = [f"{path}: {_key(each['loc'])}: {_said(each)}" for each in error.errors()]
+        raise ValueError("\n".join(problems)) from None
+    except ValueError as error:  # of TOML, or of its encoding
+        raise ValueError(f"{path}: it is no TOML: {error}") from None
+
+
+def _key(where: tuple[int | str, ...]) -> str:
+    text = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in where)
+    return text.lstrip(".") or "the file"
+
+
+def _said(problem: Any) -> str:  # one of pydantic's error details
+    if problem["type"] == "extra_forbidden":
+        return "there is no such key"
+    if problem["type"] == "missing":
+        return "it is missing"
+    return str(problem["msg"]).removeprefix("Value error, ")
+
+
+def checked(file: str | os.PathLike[str]) -> Config:
+    """The same, and the classes it names are there. Raises ValueError and the rest of `load`'s."""
+    config = load(file)
+    _classes(config, Path(file))
+    return config
+
+
+def made(file: str | os.PathLike[str], host: type[T]) -> T:
+    """A ``host`` (`rpcx.Host`) as the file says, with its channels open and not started yet."""
+    path, config = Path(file), load(file)
+    options: dict[str, Any] = {"sinks": config.sinks, "allow": config.allow, "custom_errors": config.custom_errors}
+    if config.formatters is not None:
+        options["formatters"] = config.formatters
+    if config.grace is not None:
+        options["grace"] = config.grace
+    options["limits"] = _part(config.limits, Limits, path, "limits")
+    options["lease"] = _part(config.lease, Lease, path, "lease")
+    classes = _classes(config, path)
+    if config.audit is not None:
+        from rpcx.security.audit_log import AuditLog
+
+        options["audit"] = AuditLog(path.parent / config.audit.file, chain=config.audit.chain)
+    running: Any = host(**options)
+    try:
+        _furnish(running, config, classes, path)
+    except BaseException:
+        running.close()
+        raise
+    return running  # type: ignore[no-any-return]  # a T, made above
+
+
+def _furnish(running: Any, config: Config, classes: list[type], path: Path) -> None:  # a Host
+    for index, (part, cls) in enumerate(zip(config.objects, classes, strict=True)):
+        where = f"objects[{index}]"
+        lease = _part(part.lease, Lease, path, f"{where}.lease")
+        try:
+            running.register(cls, uri=part.name, allow=part.allow, methods=part.methods, lease=lease)
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"{path}: {where}: {error}") from error
+    for index, channel in enumerate(config.channels):
+        where = f"channels[{index}]"
+        try:
+            running.listen(
+                channel.url, insecure=channel.insecure, allow_uids=channel.allow_uids, allow_gids=channel.allow_gids
+            )
+        except (AccessDenied, ValueError, OSError) as error:
+            raise _placed(error, f"{path}: {where}: ") from error
+
+
+def _placed(error: Exception, where: str) -> Exception:
+    """``error`` of the same kind, and where in the file it comes from."""
+    if isinstance(error, AccessDenied):
+        return type(error)(f"{where}{error}")
+    if isinstance(error, OSError):
+        return OSError(error.errno, f"{where}{error.strerror or error}")
+    return ValueError(f"{where}{error}")
+
+
+def _part(part: Any, of: type[T], path: Path, key: str) -> T | None:  # one of the models made above
+    if part is None:
+        return None
+    try:
+        return of(**part.model_dump(exclude_unset=True))
+    except ValueError as error:
+        raise ValueError(f"{path}: {key}: {error}") from error
+
+
+def _classes(config: Config, path: Path) -> list[type]:
+    return [_class(part, f"{path}: objects[{index}].class") for index, part in enumerate(config.objects)]
+
+
+def _class(part: ObjectPart, where: str) -> type:
+    """The class that ``module:Class`` names."""
+    module, _, name = part.class_.partition(":")
+    try:
+        found = getattr(importlib.import_module(module), name, None)
+    except ImportError as error:
+        raise ValueError(f"{where}: {module} cannot be imported: {error}") from error
+    if not isinstance(found, type) or contract_of(found) is None:
+        problem = "has no class" if found is None else "is there, but is no remote class:"
+        raise ValueError(f"{where}: {module} {problem} {name}; decorate it with @rpcx.singleton or its kin")
+    return found
+
+
+def schema() -> dict[str, Any]:
+    """The form of a configuration file, as JSON Schema."""
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **Config.model_json_schema(by_alias=True)}

@@ -1,0 +1,358 @@
+"""The client's end of .NET connections: calls go out, answers come in the order of the calls.
+
+.NET cannot cancel a call and knows no deadline: who gives up leaves the answer to nobody, and the connection that owes
+it is closed if nobody else waits there.
+"""
+
+import sys
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+from rpcx.abc import Buffer, Job, LeaseInfo, Link, PeerFacts
+from rpcx.context import remaining
+from rpcx.errors import (
+    AccessDenied,
+    CallTimeout,
+    ForkedConnection,
+    InvalidArguments,
+    MaybeExecuted,
+    NotSent,
+    ProtocolError,
+    RemoteError,
+)
+from rpcx.interop.dotnet import calls, framing, plans
+from rpcx.interop.dotnet.appdomain import AppDomain
+from rpcx.interop.dotnet.framing import Frame, Operation
+from rpcx.interop.dotnet.lifetime import seconds
+from rpcx.interop.dotnet.lines import Lines
+from rpcx.interop.dotnet.nodes import ClassNode
+from rpcx.interop.dotnet.references import DotnetReference
+from rpcx.interop.dotnet.session import Session
+from rpcx.protocol.connection import RETURN
+from rpcx.remoting.contract import Method
+from rpcx.remoting.dispatch import Errand
+from rpcx.remoting.objects import HOST_URI
+from rpcx.remoting.pending import CallFuture, Pending
+from rpcx.remoting.proxy import Flavour, Proxy
+from rpcx.remoting.references import Caller, Reference
+
+if TYPE_CHECKING:
+    import asyncio  # at run time only where something is awaited
+
+ATTACH_SECONDS: Final = 10.0  # for a loop to take up a connection that was dialled from a thread
+
+
+class ClientSession(Session):
+    """Calls a .NET server. References point to any of the connections there; a call takes the one that is idle."""
+
+    calls_pass_sinks = True  # a batch's calls leave one by one: .NET has no batches
+
+    def __init__(self, domain: AppDomain, facts: PeerFacts, url: str, application: str, lines: Lines) -> None:
+        super().__init__(domain, facts)
+        self.url = url  # of the server, in .NET's spelling: "tcp://127.0.0.1:1233"
+        self._application = application  # what stands before URIs in its URLs
+        self.lines = lines
+        self.claims = 0  # see `Lines`
+        self._asked: Pending | CallFuture | None = None  # the call that was sent
+        self._waiting: deque[tuple[Pending | CallFuture, bytes]] = deque()  # those that go when it is answered
+        self._attached = threading.Event()
+        self.unanswered = False  # it carries one-way calls only
+
+    # --- the session a driver pumps ----------------------------------------------------------------------------
+
+    def attach(self, link: Link, now: float) -> None:
+        super().attach(link, now)
+        self._attached.set()
+
+    def _frame(self, frame: Frame, now: float) -> Sequence[Job]:
+        if frame.operation is not Operation.REPLY:
+            raise ProtocolError("a call, where only answers are expected")
+        if self.unanswered:
+            return ()  # see `Lines`
+        with self._lock:
+            pending = self._asked
+            if pending is None:
+                raise ProtocolError("an answer to no call")
+            self._asked = None
+            self._send_next()
+        self.lines.over(self)
+        if frame.failure is not None:
+            text = f"{self._facts}: the server refused the call: {frame.failure}"
+            pending.fail(RemoteError(text, executed="no", peer=str(self._facts)))
+        else:
+            pending.resolve(RETURN, frame.body, ())
+        if self.ready:
+            self._link.flush()
+        return ()
+
+    def _ended(self, error: Exception) -> None:
+        self.lines.gone(self)
+        with self._lock:
+            asked, self._asked = self._asked, None
+            waiting, self._waiting = self._waiting, deque()
+        where = str(self._facts)
+        if asked is not None:
+            asked.fail(MaybeExecuted(f"{where}: {error}; the call may have run", peer=where))
+        for pending, _ in waiting:
+            pending.fail(NotSent(f"{where}: {error}; the call was not sent", peer=where))
+
+    # --- sending -----------------------------------------------------------------------------------------------
+
+    def _request(
+        self, reference: Reference, method: Method, args: Sequence[object], kwargs: dict[str, object]
+    ) -> bytes:
+        if reference.released:
+            raise reference.closed_error()
+        self._raise_deferred(reference)
+        body = calls.encode(self, reference, method, args, kwargs)
+        return framing.request(body, self.target(reference), oneway=method.oneway)
+
+    def target(self, reference: Reference) -> str:
+        """What a request says it is for: the URL, or the URI of what came as a reference."""
+        if isinstance(reference, DotnetReference):
+            return reference.uri
+        if self._application and reference.uri != self._application:
+            return f"{self.url}/{self._application}/{reference.uri}"
+        return f"{self.url}/{reference.uri}"
+
+    def _send(self, data: bytes, pending: Pending | CallFuture | None) -> None:
+        with self._lock:
+            if self.error is not None:
+                raise NotSent(f"{self._facts}: the connection is closed: {self.error}", peer=str(self._facts))
+            if pending is None:
+                self._out.append(data)
+            else:
+                self._waiting.append((pending, data))
+                self._send_next()
+
+    def _send_next(self) -> None:
+        """Send the next call, if none is under way. Called under the lock."""
+        if self._asked is None and self._waiting:
+            self._asked, data = self._waiting.popleft()
+            self._out.append(data)
+
+    def _check_fork(self) -> None:
+        if isinstance(self.error, ForkedConnection):
+            raise self.error
+
+    def forked(self) -> None:
+        super().forked()
+        self.lines.forked()
+
+    def _flush(self) -> None:
+        if self._attached.is_set():  # else all leaves when it is
+            self._link.flush()
+
+    def give_up(self, pending: Any) -> bool:
+        """Nobody waits for this call any more; .NET cannot be told."""
+        with self._lock:
+            unsent = next((entry for entry in self._waiting if entry[0] is pending), None)
+            if unsent is not None:
+                self._waiting.remove(unsent)
+            alone = self._asked is pending and not self._waiting
+        if unsent is not None:
+            self.lines.over(self)
+        elif alone and self._attached.is_set():
+            self.lines.gone(self)  # no further call is to come here
+            self.close()
+        return unsent is None
+
+    # --- one call ----------------------------------------------------------------------------------------------
+
+    def call(self, ref: Reference, method: Method, args: tuple[object, ...], kwargs: dict[str, object]) -> Any:
+        """Call and wait for the result."""
+        if ref.uri == HOST_URI:
+            return plans.run(self, plans.plan_for(self, method, args))
+        if method.oneway:
+            return self.oneway(ref, method, args, kwargs)
+        self._check_fork()
+        data, pending, timeout = self._request(ref, method, args, kwargs), Pending(), remaining()
+        line: ClientSession = self.lines.choose()
+        line._send(data, pending)
+        line._wait(pending, timeout)
+        if not pending.arrived:
+            line.give_up(pending)
+            raise self._timed_out(ref, method, timeout)
+        return self._result(pending, ref, method)
+
+    def _wait(self, pending: Pending | CallFuture, timeout: float | None) -> None:
+        if not self._attached.is_set():
+            _refuse_in_loop()
+            self._attached.wait(ATTACH_SECONDS)
+        try:
+            self._link.wait(pending, timeout)
+        except BaseException:
+            self.give_up(pending)
+            raise
+
+    async def call_async(
+        self, ref: Reference, method: Method, args: tuple[object, ...], kwargs: dict[str, object]
+    ) -> Any:
+        """Call and await the result."""
+        if ref.uri == HOST_URI:
+            return await plans.run_async(self, plans.plan_for(self, method, args))
+        data = self._request(ref, method, args, kwargs)
+        if method.oneway:
+            self._begun(data, None)
+            return None
+        pending, timeout = Pending(), remaining()
+        line = self._begun(data, pending)
+        await line._arrival(pending, timeout)
+        if not pending.arrived:
+            line.give_up(pending)
+            raise self._timed_out(ref, method, timeout)
+        return self._result(pending, ref, method, "async")
+
+    def _begun(self, data: bytes, pending: Pending | CallFuture | None) -> "ClientSession":
+        self._check_fork()
+        line: ClientSession = self.lines.choose() if pending is not None else self.lines.for_oneway()
+        line._send(data, pending)
+        line._flush()
+        return line
+
+    async def _arrival(self, pending: Pending, timeout: float | None) -> None:  # noqa: ASYNC109  # checked by the caller
+        from asyncio import get_running_loop
+
+        loop = get_running_loop()
+        arrived = loop.create_future()
+        pending.callback = lambda _: self._link.in_loop(loop, _wake, arrived)
+        if pending.arrived:
+            return
+        timer = loop.call_later(timeout, _wake, arrived) if timeout is not None else None
+        try:
+            await arrived
+        except BaseException:
+            self.give_up(pending)
+            raise
+        finally:
+            if timer is not None:
+                timer.cancel()
+
+    def _result(self, pending: Pending, ref: Reference, method: Method, flavour: Flavour | None = None) -> Any:
+        if pending.error is not None:
+            raise pending.error
+        return calls.decode(self, pending.body, ref, method, flavour)
+
+    def _timed_out(self, ref: Reference, method: Method, timeout: float | None) -> CallTimeout:
+        return CallTimeout(
+            f"{ref.uri}.{method.name} did not answer within {timeout or 0:g} s ({self._facts}); it may have run. "
+            "Allow more with rpcx.options(timeout=...)",
+            uri=ref.uri, method=method.name, peer=str(self._facts), executed="maybe",
+        )  # fmt: skip
+
+    # --- without waiting ---------------------------------------------------------------------------------------
+
+    def oneway(self, ref: Reference, method: Method, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        """Send a call that is not answered."""
+        self._begun(self._request(ref, method, args, kwargs), None)
+
+    def future(self, ref: Reference, method: Method, args: tuple[Any, ...], kwargs: dict[str, Any]) -> CallFuture:
+        """Call and return at once; the future holds the result."""
+        data = self._request(ref, method, args, kwargs)
+        future = CallFuture(self, ref, method, args, kwargs)
+        if method.oneway:
+            self._begun(data, None)
+            future.settle(None, None)
+        else:
+            future.endpoint = self._begun(data, future)
+        return future
+
+    def wait_for(self, future: CallFuture, timeout: float | None) -> None:
+        """Pump until ``future`` is done, or ``timeout`` seconds passed."""
+        self._wait(future, timeout)
+
+    def settle(self, future: CallFuture, kind: int, body: bytes, segments: Sequence[Buffer]) -> None:
+        """The answer to a future's call came."""
+        try:
+            value = calls.decode(self, body, future.ref, future.method)
+        except BaseException as error:  # noqa: BLE001  # whatever it is, it is the future's outcome
+            future.settle(None, error)
+        else:
+            future.settle(value, None)
+
+    def begin(
+        self, ref: Reference, method: Method, args: tuple[object, ...], done: Callable[[Any, Exception | None], None]
+    ) -> None:
+        """Call without waiting; ``done(value, error)`` is called once, by the thread that reads."""
+
+        def settle(pending: Pending) -> None:
+            try:
+                value = self._result(pending, ref, method)
+                if args and isinstance(args[0], LeaseInfo):
+                    value = seconds(value)  # a sponsor's answer
+            except Exception as error:  # noqa: BLE001  # handed on
+                done(None, error)
+            else:
+                done(value, None)
+
+        def begun() -> None:
+            pending = Pending()
+            pending.callback = settle
+            try:
+                self._begun(self._request(ref, method, args, {}), pending)
+            except Exception as error:  # noqa: BLE001  # handed on
+                done(None, error)
+
+        self.domain.realm.spawn(Errand(begun))  # it may have to connect, and whoever begins does not wait
+
+    def assign(self, ref: Reference, method: Method, value: tuple[object, ...]) -> None:
+        """Set a property from async code, which cannot await an assignment."""
+
+        def done(_: object, error: Exception | None) -> None:
+            if error is not None:
+                ref.deferred = error
+
+        self._raise_deferred(ref)
+        self.begin(ref, method, value, done)
+
+    def stream(
+        self, ref: Reference, method: Method, args: tuple[Any, ...], kwargs: dict[str, Any], *, asynchronous: bool
+    ) -> Any:
+        """There are none."""
+        raise InvalidArguments(f"{method.where} is a stream: .NET Remoting has nothing like it")
+
+    # --- references --------------------------------------------------------------------------------------------
+
+    def refer(self, instance: object) -> ClassNode | None:
+        node = super().refer(instance)
+        if node is not None and not self.domain.urls and not isinstance(instance, Proxy):
+            raise AccessDenied(
+                f"{self.url} cannot call {type(instance).__name__} objects of this client, which listens nowhere: "
+                "connect with ...?callbacks=yes to open a port on loopback"
+            )
+        return node
+
+    def host_reference(self) -> Reference:
+        """Stands for activation and leases, which .NET has elsewhere (`rpcx.interop.dotnet.plans`)."""
+        return Reference(self, HOST_URI, ())
+
+    def give_back(self, uri: str, count: int) -> None:
+        """.NET does not count references: leases decide."""
+
+    def caller_for(self, reference: DotnetReference) -> Caller:
+        """What the server refers to is called over the connections to it, whatever address the reference has."""
+        face: Caller = self.lines.face
+        return face
+
+    @staticmethod
+    def _raise_deferred(reference: Reference) -> None:
+        error, reference.deferred = reference.deferred, None
+        if error is not None:
+            error.add_note("raised by an earlier assignment to this proxy")
+            raise error
+
+
+def _wake(future: "asyncio.Future[None]") -> None:
+    if not future.done():
+        future.set_result(None)
+
+
+def _refuse_in_loop() -> None:
+    asyncio = sys.modules.get("asyncio")
+    if asyncio is not None and asyncio._get_running_loop() is not None:
+        raise RuntimeError(
+            "a sync call from the event loop's own thread would wait for ever: await the call (make the method async), "
+            "or mark the method @rpcx.method(blocking=True)"
+        )

@@ -1,0 +1,91 @@
+"""A call of ours as the bytes of a message, and what its answer means."""
+
+import re
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+from rpcx.errors import InvalidArguments, ObjectNotFound, RemoteError
+from rpcx.interop.dotnet import faults
+from rpcx.interop.dotnet.binary import read_return, write_call
+from rpcx.interop.dotnet.clrnames import pascal
+from rpcx.interop.dotnet.messages import MethodCall
+from rpcx.interop.dotnet.nodes import ClassNode, Node
+from rpcx.interop.dotnet.references import type_text
+from rpcx.interop.dotnet.shapes import ANYTHING
+from rpcx.interop.dotnet.surface import Signature, surface_of
+from rpcx.interop.dotnet.types import CLR_NAME
+from rpcx.remoting.contract import Method
+from rpcx.remoting.proxy import Flavour
+from rpcx.remoting.references import Reference
+
+if TYPE_CHECKING:
+    from rpcx.interop.dotnet.session import Session
+
+#: What servers say where the URI leads nowhere (Microsoft's, Mono's, and Microsoft's for what has ended).
+NOWHERE: Final = re.compile(r"Requested [Ss]ervice not found|No receiver for uri|does not exist at the server")
+
+
+def encode(
+    session: "Session", reference: Reference, method: Method, args: Sequence[object], kwargs: dict[str, object]
+) -> bytes:
+    """The body of a call.
+
+    Raises:
+        InvalidArguments: they do not fit the method, or cannot go to .NET.
+    """
+    contract = reference.contract()
+    signature = _signature(reference, method)
+    out = session.outward()
+    if signature is None:
+        if kwargs:
+            raise InvalidArguments(f"{method.name}: .NET knows no arguments by name; map the class to a contract")
+        call = MethodCall(_name(method), type_text(None, reference), [out.node(arg, ANYTHING) for arg in args])
+    else:
+        call = MethodCall(signature.name, type_text(contract, reference), signature.pack(args, kwargs, out))
+        if signature.overloaded:
+            call.signature = signature.types
+    try:
+        return write_call(call)
+    except ValueError as error:
+        raise InvalidArguments(f"{method.where}: {error}") from None
+
+
+def decode(
+    session: "Session", body: bytes, reference: Reference, method: Method, flavour: Flavour | None = None
+) -> Any:  # what the method returned
+    """What an answer means; raises the exception that it carries."""
+    answer = read_return(body)
+    inward = session.inward(flavour)
+    if isinstance(answer.exception, ClassNode):
+        (error,) = inward.values([answer.exception])
+        raise _told(error if isinstance(error, Exception) else RemoteError(str(error)), reference, session)
+    signature = _signature(reference, method)
+    nodes: list[Node] = [] if answer.void else [answer.value]
+    if signature is not None and signature.outs:
+        if len(answer.out) < signature.outs[-1] + 1:
+            raise InvalidArguments(f"{method.where}: the answer has {len(answer.out)} of its out parameters")
+        nodes += [answer.out[at] for at in signature.outs]
+    values = inward.values(nodes)
+    if signature is not None and signature.outs:
+        return method.result(tuple(values) if len(values) > 1 else values[0])
+    return method.result(values[0] if values else None)
+
+
+def _signature(reference: Reference, method: Method) -> Signature | None:
+    """How .NET sees the method; None: its contract is not known here."""
+    contract = reference.contract()
+    known = contract.methods.get(method.name) if contract is not None else None
+    return surface_of(contract).of(method) if contract is not None and known is not None else None
+
+
+def _name(method: Method) -> str:
+    return str(getattr(method.function, CLR_NAME, None) or pascal(method.name))
+
+
+def _told(error: Exception, reference: Reference, session: "Session") -> Exception:
+    if isinstance(error, RemoteError):
+        error.uri, error.peer = error.uri or reference.uri, error.peer or str(session.facts)
+        if error.type_name == faults.REMOTING and NOWHERE.search(str(error)):
+            text = f"{reference.uri}: {error} (it never was there, or its lease ended)"
+            return ObjectNotFound(text, uri=reference.uri, peer=str(session.facts))
+    return error

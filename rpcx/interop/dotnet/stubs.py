@@ -1,0 +1,242 @@
+"""Python contracts for the public types of a .NET assembly, as source to keep and to edit.
+
+Remote classes and interfaces become contracts, serializable classes and structs dataclasses, enums enums. Where C# may
+give null, add ``| None``: signatures there do not say.
+"""
+
+import keyword
+import re
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+from rpcx.interop.dotnet.clrnames import ClrName, pascal
+from rpcx.interop.dotnet.metadata import MethodInfo, TypeInfo
+from rpcx.interop.dotnet.nodes import KINDS, OBJECT, STRING
+
+HEADER: Final = '''"""Contracts of the .NET assembly {assembly}, made by `rpcx dotnet stubs`: edit freely."""
+
+import decimal
+import enum
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+import rpcx
+from rpcx import dotnet
+'''
+
+#: Types of .NET's own, as annotations.
+KNOWN: Final = {
+    "System.Void": "None",
+    OBJECT: "Any",
+    STRING: "str",
+    "System.Boolean": "bool",
+    "System.Double": "float",
+    "System.Decimal": "decimal.Decimal",
+    "System.Guid": "dotnet.Guid",
+    "System.Collections.Hashtable": "dotnet.Hashtable",
+    "System.Collections.ArrayList": "dotnet.ArrayList",
+}
+ARRAYS: Final = {1: "dotnet.Array", 2: "dotnet.Array2D", 3: "dotnet.Array3D"}
+BACKING: Final = re.compile(r"<(\w+)>k__BackingField\Z")
+DELEGATES: Final = ("System.MulticastDelegate", "System.Delegate")
+
+
+class Stubs:
+    """Writes the contracts of one assembly."""
+
+    def __init__(self, assembly: str, types: Sequence[TypeInfo]) -> None:
+        self._assembly = assembly
+        self._types = {each.name: each for each in types}
+
+    def source(self) -> str:
+        """All of it."""
+        parts = [HEADER.format(assembly=self._assembly)]
+        parts += ["\n".join(lines) for each in self._types.values() if (lines := list(self._class(each)))]
+        return "\n\n".join(part.rstrip("\n") + "\n" for part in parts)
+
+    # --- types ---------------------------------------------------------------------------------------------------
+
+    def _class(self, type_: TypeInfo) -> Iterator[str]:
+        if "`" in type_.name or type_.base in DELEGATES:
+            return  # generic types cannot be offered, and a delegate is a function
+        if type_.base == "System.Enum":
+            yield from self._enum(type_)
+        elif type_.interface or self._derives(type_, "System.MarshalByRefObject"):
+            yield from self._remote(type_)
+        elif type_.base == "System.ValueType" or self._is_exception(type_) or type_.serializable:
+            yield from self._value(type_)
+
+    def _derives(self, type_: TypeInfo, base: str) -> bool:
+        at: TypeInfo | None = type_
+        while at is not None and at.base != base:
+            at = self._types.get(at.base)
+        return at is not None
+
+    def _is_exception(self, type_: TypeInfo) -> bool:
+        at: TypeInfo | None = type_
+        while at is not None and not at.base.endswith("Exception"):
+            at = self._types.get(at.base)
+        return at is not None
+
+    def _decorator(self, type_: TypeInfo, *options: str) -> str:
+        return f"@dotnet.type({', '.join((repr_(type_.name), f'assembly={repr_(self._assembly)}', *options))})"
+
+    def _enum(self, type_: TypeInfo) -> Iterator[str]:
+        kind = KINDS.get(type_.fields[0][1].name) if type_.fields else None
+        options = [f"underlying=dotnet.Kind.{kind.name}"] if kind is not None and kind.name != "INT32" else []
+        yield self._decorator(type_, *options)
+        yield f"class {short(type_.name)}(enum.IntEnum):"
+        for name, value in type_.values:
+            yield f"    {name}{'_' if keyword.iskeyword(name) else ''} = {value}"
+        if not type_.values:
+            yield "    pass"
+
+    def _value(self, type_: TypeInfo) -> Iterator[str]:
+        exception = self._is_exception(type_)
+        properties = bool(type_.fields) and all(BACKING.match(name) for name, _ in type_.fields) and not exception
+        options = ["struct=True"] if type_.base == "System.ValueType" else []
+        yield self._decorator(type_, *options, *(['members="properties"'] if properties else []))
+        if not exception:
+            yield "@dataclass"
+        yield f"class {short(type_.name)}{'(Exception)' if exception else ''}:"
+        for clr_name, clr in type_.fields:
+            yield f"    {self._field(clr_name, clr, properties=properties)}"
+        if not type_.fields:
+            yield "    pass"
+
+    def _field(self, clr_name: str, clr: ClrName, *, properties: bool) -> str:
+        backing = BACKING.match(clr_name)
+        name = snake(backing[1]) if backing is not None else snake(clr_name.lstrip("_") or clr_name)
+        hint = self.hint(clr)
+        if not self._is_struct(clr) and hint != "Any" and not hint.endswith("None"):
+            hint = f"{hint} | None"
+        plain = properties or name == clr_name
+        if not plain:
+            hint = f"Annotated[{hint}, dotnet.Member({repr_(clr_name)})]"
+        return f"{name}: {quoted(hint, self._types)}"
+
+    def _is_struct(self, clr: ClrName) -> bool:
+        if clr.ranks:
+            return False
+        known = self._types.get(clr.name)
+        return clr.name in KINDS or clr.name == "System.Guid" or (
+            known is not None and known.base in ("System.ValueType", "System.Enum")
+        )  # fmt: skip
+
+    # --- contracts -----------------------------------------------------------------------------------------------
+
+    def _remote(self, type_: TypeInfo) -> Iterator[str]:
+        constructors = [method for method in type_.methods if method.name == ".ctor"]
+        made = max(constructors, key=lambda method: len(method.params), default=None)
+        activated = made is not None and bool(made.params)
+        yield self._decorator(type_)
+        yield "@rpcx.client_activated" if activated else "@rpcx.remote"
+        yield f"class {short(type_.name)}:"
+        body: list[str] = []
+        if activated and made is not None:
+            body += [f"    def __init__({self._parameters(made)}) -> None:", "        raise NotImplementedError", ""]
+        taken: set[str] = set()
+        for method in type_.methods:
+            if method.name != ".ctor":
+                body += [*self._method(method, taken, type_), "        raise NotImplementedError", ""]
+        yield from body[:-1] or ["    pass"]
+
+    def _method(self, method: MethodInfo, taken: set[str], type_: TypeInfo) -> Iterator[str]:
+        property_ = re.match(r"(get|set)_(\w+)\Z", method.name)
+        if property_ is not None and len(method.params) == (property_[1] == "set"):
+            yield from self._property(method, property_[1], snake(property_[2]), type_)
+            return
+        base = name = snake(method.name)
+        number = 1
+        while name in taken:
+            number += 1
+            name = f"{base}_{number}"
+        taken.add(name)
+        overloaded = sum(other.name == method.name for other in type_.methods) > 1
+        if overloaded or pascal(name) != method.name:
+            yield f"    @dotnet.name({repr_(method.name)})"
+        if method.oneway:
+            yield "    @rpcx.oneway"
+        yield f"    def {name}({self._parameters(method)}) -> {quoted(self._result(method), self._types)}:"
+
+    def _property(self, method: MethodInfo, way: str, name: str, type_: TypeInfo) -> Iterator[str]:
+        if way == "get":
+            yield "    @property"
+            yield f"    def {name}(self) -> {quoted(self.hint(method.result), self._types)}:"
+            return
+        if not any(other.name == f"get_{method.name[4:]}" for other in type_.methods):
+            yield f"    @dotnet.name({repr_(method.name)})"
+            yield f"    def set_{name}({self._parameters(method)}) -> None:"
+            return
+        yield f"    @{name}.setter"
+        yield f"    def {name}({self._parameters(method)}) -> None:"
+
+    def _parameters(self, method: MethodInfo) -> str:
+        parts = ["self"]
+        optional = True  # whether all that follow only come back, so that they may be left away
+        for param in reversed(method.params):
+            hint = self.hint(param.type)
+            optional = optional and param.out
+            if param.type.byref:
+                hint = f"dotnet.{'Out' if param.out else 'Ref'}[{hint}]"
+            text = f"{snake(param.name)}: {quoted(hint, self._types)}"
+            parts.insert(1, f"{text} = None" if optional else text)
+        return ", ".join(parts)
+
+    def _result(self, method: MethodInfo) -> str:
+        outs = [self.hint(param.type) for param in method.params if param.type.byref]
+        result = self.hint(method.result)
+        if not outs:
+            return result
+        parts = outs if result == "None" else [result, *outs]
+        return parts[0] if len(parts) == 1 else f"tuple[{', '.join(parts)}]"
+
+    # --- annotations ---------------------------------------------------------------------------------------------
+
+    def hint(self, clr: ClrName) -> str:
+        """A .NET type as an annotation; Any for what means nothing here."""
+        if clr.ranks:
+            item = clr._replace(ranks=clr.ranks[:-1], byref=False)
+            if item.name == "System.Byte" and not item.ranks and clr.ranks[-1] == 1:
+                return "bytes"
+            array = ARRAYS.get(clr.ranks[-1])
+            return f"{array}[{self.hint(item)}]" if array is not None else "Any"
+        if clr.name in KNOWN:
+            return KNOWN[clr.name]
+        if clr.name in KINDS:
+            return f"dotnet.{short(clr.name)}"
+        args = [self.hint(arg) for arg in clr.args]
+        if clr.name == "System.Nullable`1":
+            return f"{args[0]} | None"
+        if clr.name == "System.Collections.Generic.List`1":
+            return f"list[{args[0]}]"
+        if clr.name == "System.Collections.Generic.Dictionary`2":
+            return f"dict[{args[0]}, {args[1]}]"
+        known = self._types.get(clr.name)
+        if known is None:
+            return "Any"
+        return "Callable[..., Any]" if known.base in DELEGATES else short(clr.name)
+
+
+def short(name: str) -> str:
+    """A type's name without its namespace."""
+    return name.rpartition(".")[2].replace("+", "")
+
+
+def snake(name: str) -> str:
+    """``SetValue`` as Python spells it: ``set_value``; what would not lead back is left as it is."""
+    made = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()
+    made = made if pascal(made) == name or name[:1].islower() else name
+    return f"{made}_" if keyword.iskeyword(made) else made
+
+
+def quoted(hint: str, types: dict[str, TypeInfo]) -> str:
+    """An annotation that names a class of this file is a text: the class may come later."""
+    names = {short(name) for name in types}
+    return f'"{hint.replace(chr(34), chr(39))}"' if names & set(re.findall(r"\w+", hint)) else hint
+
+
+def repr_(text: str) -> str:
+    """A text as source, in double quotes."""
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'

@@ -1,0 +1,257 @@
+"""Who is let in before anybody knows who it is. Pure: time goes in, verdicts come out.
+
+A connection begins as a **stranger**: it has cost a file descriptor and a little memory, and has proved nothing. What
+strangers can cost together is bounded here, by what is known of them, which is where they come from:
+
+- a source (an address; of IPv6 its /64, which is one customer; of a pipe a user) has few strangers at a time and few
+  arrivals a second, since each may make this side do the arithmetic of a handshake;
+- a source whose strangers fail is left outside for a while, longer if it goes on;
+- all strangers together have a table of fixed size. When it is full the newcomer is let in and one of the others has
+  to go: refusing newcomers is what an attacker wants, evicting the oldest hits whoever has a slow line. So it goes
+  who has sent least, of those who comes from where most come from, and of those any.
+
+Sources on this machine, and this user on a pipe, are exempt from what is counted for each source: many users share
+``127.0.0.1``. The table's size holds for all.
+"""
+
+import ipaddress
+import secrets
+from collections import Counter, OrderedDict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from rpcx.abc import PeerFacts
+from rpcx.errors import AuthenticationFailed, ProtocolError, RpcxError
+
+SOURCES: Final = 4096  # whose history is kept; the longest unseen are forgotten first
+REPORT_SECONDS: Final = 10.0  # between two lines in the log, however many were refused
+FAILED: Final = 5.0  # seconds outside for not proving a key (OpenSSH's numbers)
+SILENT: Final = 1.0  # … for leaving, or being left, without having tried
+NONSENSE: Final = 90.0  # … for bytes that make none
+LONGEST: Final = 600.0  # … at most
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """What strangers may cost.
+
+    Attributes:
+        strangers: connections at once that have not proved who they are; when there are more, one is evicted.
+        per_source: of those, from one source.
+        rate: arrivals from one source a second, in the long run.
+        burst: arrivals at once.
+        connections: in all, strangers or not; None: half of the files this process may open, at most 10,000.
+        per_principal: connections of one principal, besides the owner.
+        exempt_local: whether sources on this machine are not told apart.
+    """
+
+    strangers: int = 256
+    per_source: int = 16
+    rate: float = 20.0
+    burst: float = 40.0
+    connections: int | None = None
+    per_principal: int = 64
+    exempt_local: bool = True
+
+    def most(self) -> int:
+        """How many connections there may be."""
+        if self.connections is not None:
+            return self.connections
+        try:
+            import resource
+        except ImportError:  # Windows
+            return 10_000
+        files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        return 10_000 if files == resource.RLIM_INFINITY else min(10_000, files // 2)
+
+
+@dataclass(eq=False, slots=True)
+class Guest:
+    """A stranger that was let in."""
+
+    source: str | None  # None: it is exempt from what is counted for each
+    session: Any = None  # its end here, once it is made: `progress` says how far it has come
+
+    @property
+    def progress(self) -> int:
+        """How many bytes it has sent."""
+        return int(getattr(self.session, "progress", 0))
+
+
+@dataclass(slots=True)
+class Source:
+    """What is remembered of where strangers come from."""
+
+    tokens: float
+    seen: float  # when tokens were counted
+    inside: int = 0  # strangers from there
+    outside_until: float = 0.0
+
+
+@dataclass(slots=True)
+class Guard:
+    """Decides about strangers; see the module's theory."""
+
+    rules: Admission = field(default_factory=Admission)
+    choose: Callable[[Sequence[Guest]], Guest] = secrets.choice
+    refused: Counter[str] = field(default_factory=Counter)  # by reason, since the guard was made
+    evicted: int = 0
+    high: int = 0  # the most strangers there ever were at once
+    _inside: dict[Guest, None] = field(default_factory=dict)
+    _sources: OrderedDict[str, Source] = field(default_factory=OrderedDict)
+    _told: Counter[str] = field(default_factory=Counter)  # what the last report had counted
+    _told_at: float = float("-inf")
+
+    @property
+    def strangers(self) -> int:
+        """How many there are."""
+        return len(self._inside)
+
+    def arrives(self, facts: PeerFacts, connections: int, now: float) -> tuple[Guest | None, Guest | None]:
+        """Somebody is at the door: (the guest, or None if it is refused; who has to go for it, if somebody has to)."""
+        if connections >= self.rules.most():
+            self.refused["too many connections"] += 1
+            return None, None
+        source = self._source_of(facts)
+        if source is not None:
+            reason = self._objection(self._remembered(source, now), now)
+            if reason is not None:
+                self.refused[reason] += 1
+                return None, None
+        evicted = self._weakest() if len(self._inside) >= self.rules.strangers else None
+        if evicted is not None:
+            self.evicted += 1
+            self._forget(evicted)
+        guest = Guest(source)
+        self._inside[guest] = None
+        self.high = max(self.high, len(self._inside))
+        if source is not None:
+            self._sources[source].inside += 1
+        return guest, evicted
+
+    def admitted(self, guest: Guest) -> None:
+        """It proved who it is: a stranger no more."""
+        self._forget(guest)
+
+    def ended(self, guest: Guest, error: Exception | None, now: float) -> None:
+        """It is gone. If it was a stranger still, its source pays for that."""
+        if guest not in self._inside:
+            return
+        self._forget(guest)
+        if guest.source is None:
+            return
+        source = self._remembered(guest.source, now)
+        source.outside_until = min(max(source.outside_until, now) + _price(error), now + LONGEST)
+
+    def report(self, now: float) -> str | None:
+        """A line for the log about who was refused since the last one; None: nobody was, or it is too early."""
+        if now - self._told_at < REPORT_SECONDS or self.refused == self._told:
+            return None
+        news = self.refused - self._told
+        self._told, self._told_at = Counter(self.refused), now
+        return "refused: " + ", ".join(f"{count} ({reason})" for reason, count in sorted(news.items()))
+
+    def counters(self) -> dict[str, int]:
+        """For inspection."""
+        return {
+            "strangers": len(self._inside),
+            "strangers_high": self.high,
+            "evicted": self.evicted,
+            "refused": sum(self.refused.values()),
+        }
+
+    # --- within --------------------------------------------------------------------------------------------
+
+    def refuse(self, reason: str) -> None:
+        """Count one that was refused elsewhere: by the firewall, or for its principal."""
+        self.refused[reason] += 1
+
+    def _objection(self, source: Source, now: float) -> str | None:
+        if now < source.outside_until:
+            return "failed before"
+        if source.inside >= self.rules.per_source:
+            return "too many from one source"
+        if source.tokens < 1.0:
+            return "too fast from one source"
+        source.tokens -= 1.0
+        return None
+
+    def _remembered(self, name: str, now: float) -> Source:
+        source = self._sources.get(name)
+        if source is None:
+            source = self._sources[name] = Source(self.rules.burst, now)
+            while len(self._sources) > SOURCES:
+                self._sources.popitem(last=False)
+        else:
+            self._sources.move_to_end(name)
+            source.tokens = min(self.rules.burst, source.tokens + (now - source.seen) * self.rules.rate)
+            source.seen = now
+        return source
+
+    def _forget(self, guest: Guest) -> None:
+        if guest not in self._inside:
+            return
+        del self._inside[guest]
+        source = self._sources.get(guest.source) if guest.source is not None else None
+        if source is not None:
+            source.inside = max(0, source.inside - 1)  # it may have been forgotten and met again
+
+    def _weakest(self) -> Guest:
+        """Who has sent least; of those who comes from where most do; of those any."""
+        least = min(guest.progress for guest in self._inside)
+        silent = [guest for guest in self._inside if guest.progress == least]
+        crowd = Counter(guest.source for guest in silent)
+        most = max(crowd.values())
+        return self.choose([guest for guest in silent if crowd[guest.source] == most])
+
+    def _source_of(self, facts: PeerFacts) -> str | None:
+        if facts.uid is not None:
+            return None if facts.owner and self.rules.exempt_local else f"uid {facts.uid}"
+        address = address_of(facts)
+        if address is None or (address.is_loopback and self.rules.exempt_local):
+            return None
+        prefix = 32 if address.version == 4 else 64
+        return str(ipaddress.ip_network((address, prefix), strict=False))
+
+
+def _price(error: Exception | None) -> float:
+    if isinstance(error, AuthenticationFailed):
+        return FAILED
+    return NONSENSE if isinstance(error, ProtocolError) else SILENT
+
+
+# --- the firewall -----------------------------------------------------------------------------------------------
+
+
+def networks(allow_from: Sequence[str]) -> tuple[Network, ...]:
+    """The networks that were named. Raises ValueError: one is no network, as in 192.0.2.0/24."""
+    found = []
+    for text in allow_from:
+        try:
+            found.append(ipaddress.ip_network(text))
+        except ValueError as error:
+            raise ValueError(f"allow_from: {text!r} is no network, as 192.0.2.0/24 is one ({error})") from None
+    return tuple(found)
+
+
+def is_from(facts: PeerFacts, allowed: Sequence[Network]) -> bool:
+    """Whether a peer's address is in one of ``allowed``. A peer without an address is on this machine."""
+    address = address_of(facts)
+    return address is None or any(address in network for network in allowed)
+
+
+def address_of(facts: PeerFacts) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    """The peer's internet address; None: it has none. An IPv4 address in IPv6's clothes is the IPv4 address."""
+    host, colon, _ = facts.address.rpartition(":")
+    try:
+        address = ipaddress.ip_address(host.strip("[]").partition("%")[0])
+    except ValueError:
+        return None
+    return getattr(address, "ipv4_mapped", None) or address if colon else None
+
+
+class TurnedAway(RpcxError):
+    """Not let in, or evicted to make room. Seen in logs only: the stranger is told nothing."""

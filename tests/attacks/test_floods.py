@@ -1,0 +1,210 @@
+"""Strangers in number, over real sockets: good clients are served, and nothing is left behind.
+
+``--long`` takes the full size: 5,000 sockets instead of 600.
+"""
+
+import asyncio
+import resource
+import socket
+import threading
+import time
+from contextlib import ExitStack, contextmanager
+
+import psutil
+import pytest
+
+import rpcx
+
+MIB = 1 << 20
+
+
+@rpcx.singleton("bank")
+class Bank:
+    def add(self, a: int, b: int) -> int:
+        return a + b
+
+
+@pytest.fixture
+def flood_size(request) -> int:
+    wanted = 5000 if request.config.getoption("--long") else 600
+    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return min(wanted, files // 3)
+
+
+@contextmanager
+def threaded(**options):
+    host = rpcx.Host(**options)
+    host.register(Bank)
+    url = host.listen("tcp://127.0.0.1:0", insecure=True)
+    with host:
+        yield host, url
+
+
+@contextmanager
+def looped(**options):
+    """The same host in an event loop, in a thread of its own."""
+    told: list = []
+    ready, done = threading.Event(), threading.Event()
+
+    async def main() -> None:
+        host = rpcx.Host(**options)
+        host.register(Bank)
+        url = host.listen("tcp://127.0.0.1:0", insecure=True)
+        async with host:
+            told.append((host, url))
+            ready.set()
+            await asyncio.to_thread(done.wait)
+
+    thread = threading.Thread(target=asyncio.run, args=(main(),))
+    thread.start()
+    assert ready.wait(10)
+    try:
+        yield told[0]
+    finally:
+        done.set()
+        thread.join(10)
+
+
+both = pytest.mark.parametrize("serving", [threaded, looped])
+
+
+def door(url: str) -> tuple[str, int]:
+    host, _, port = url.removeprefix("tcp://").rpartition(":")
+    return host, int(port)
+
+
+def connect_from(source: str, where: tuple[str, int], stack: ExitStack) -> socket.socket | None:
+    sock = stack.enter_context(socket.socket())
+    try:
+        sock.settimeout(5)
+        sock.bind((source, 0))
+        sock.connect(where)
+    except OSError:
+        return None  # refused at the door: that is the host's right
+    return sock
+
+
+def call_takes(url: str) -> float:
+    """Seconds that a good client takes to connect, call and leave."""
+    begun = time.monotonic()
+    with rpcx.connect(url, insecure=True, timeout=5) as server:
+        assert server.get(Bank).add(1, 2) == 3
+    return time.monotonic() - begun
+
+
+def eventually(holds, seconds: float = 10.0) -> bool:
+    until = time.monotonic() + seconds
+    while not holds():
+        if time.monotonic() > until:
+            return False
+        time.sleep(0.01)
+    return True
+
+
+@both
+def test_idle_strangers_from_many_addresses_keep_nobody_out(serving, flood_size):
+    process = psutil.Process()
+    with serving() as (host, url):
+        call_takes(url)
+        memory, files = process.memory_info().rss, process.num_fds()
+        with ExitStack() as flood:
+            for number in range(flood_size):
+                connect_from(f"127.{1 + number % 200}.{number // 200 % 250}.1", door(url), flood)
+                if number % 100 == 99:
+                    assert call_takes(url) < 0.5
+            assert eventually(lambda: host.stats()["strangers"] <= 256)
+            assert host.stats()["strangers_high"] <= 256
+            assert host.stats()["evicted"] >= flood_size - 300
+            assert call_takes(url) < 0.5
+            assert process.memory_info().rss - memory < 32 * MIB
+        assert eventually(lambda: host.stats()["connections"] == 0)
+        assert eventually(lambda: process.num_fds() <= files)
+        assert call_takes(url) < 0.5
+
+
+@both
+def test_an_open_connection_is_not_evicted_by_a_flood(serving):
+    with serving(admission=rpcx.Admission(strangers=4)) as (host, url), ExitStack() as flood:
+        with rpcx.connect(url, insecure=True) as server:
+            bank = server.get(Bank)
+            assert bank.add(1, 2) == 3
+            for number in range(60):
+                connect_from(f"127.0.1.{1 + number}", door(url), flood)
+                assert bank.add(number, 1) == number + 1
+        assert eventually(lambda: host.stats()["evicted"] >= 50)
+
+
+@both
+def test_a_source_that_hurries_is_refused_and_others_are_not(serving):
+    rules = rpcx.Admission(per_source=4, exempt_local=False)
+    with serving(admission=rules) as (host, url), ExitStack() as flood:
+        for _ in range(12):
+            connect_from("127.0.1.1", door(url), flood)
+        assert eventually(lambda: host.stats()["refused"] == 8)
+        other = connect_from("127.0.1.2", door(url), flood)
+        assert eventually(lambda: host.stats()["strangers"] == 5)
+        assert other is not None
+
+
+@both
+def test_a_network_that_is_not_allowed_hears_nothing(serving):
+    with serving(allow_from=["127.0.0.0/24"]) as (host, url), ExitStack() as stack:
+        assert call_takes(url) < 0.5
+        outside = connect_from("127.0.1.1", door(url), stack)
+        assert outside is None or outside.recv(100) == b""
+        assert host.stats()["refused"] == 1
+
+
+def test_one_door_may_be_narrower_than_the_host():
+    host = rpcx.Host()
+    host.register(Bank)
+    narrow = host.listen("tcp://127.0.0.1:0", insecure=True, allow_from=["192.0.2.0/24"])
+    wide = host.listen("tcp://127.0.0.1:0", insecure=True)
+    with host:
+        assert call_takes(wide) < 0.5
+        with pytest.raises(rpcx.ConnectionLost):
+            rpcx.connect(narrow, insecure=True, timeout=2)
+
+
+@both
+def test_there_are_so_many_connections_and_the_next_is_told_by_a_closed_door(serving):
+    with serving(admission=rpcx.Admission(connections=3)) as (_host, url), ExitStack() as stack:
+        for _ in range(3):
+            stack.enter_context(rpcx.connect(url, insecure=True))
+        with pytest.raises(rpcx.ConnectionLost):
+            rpcx.connect(url, insecure=True, timeout=2)
+        stack.close()
+        assert eventually(lambda: tried(url))
+
+
+def tried(url: str) -> bool:
+    try:
+        return call_takes(url) < 5
+    except rpcx.ConnectionLost:
+        return False
+
+
+@both
+def test_nonsense_costs_its_sender_and_nobody_else(serving):
+    rules = rpcx.Admission(exempt_local=False, rate=1000, burst=1000)
+    with serving(admission=rules) as (host, url), ExitStack() as stack:
+        sock = connect_from("127.0.1.1", door(url), stack)
+        sock.sendall(b"GET / HTTP/1.1\r\n\r\n")
+        assert sock.recv(100) == b""
+        again = connect_from("127.0.1.1", door(url), stack)
+        assert again is None or again.recv(100) == b"", "it stays outside for a while"
+        other = connect_from("127.0.1.2", door(url), stack)
+        assert eventually(lambda: host.stats()["strangers"] == 1)
+        assert other is not None
+
+
+def test_a_stranger_that_arrives_in_the_middle_of_a_word_is_heard_out():
+    """Slow is not guilty: half a hello now, half later."""
+    with threaded() as (host, url), ExitStack() as stack:
+        slow = connect_from("127.0.0.1", door(url), stack)
+        slow.sendall(b"\xabRPC")
+        assert call_takes(url) < 0.5
+        assert host.stats()["strangers"] == 1
+        slow.sendall(b"X\x01\r\n")
+        time.sleep(0.05)
+        assert host.stats()["strangers"] == 1

@@ -1,0 +1,41 @@
+"""The steps from .NET Remoting to rpcx: the example runs, and the page shows what the example does."""
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+EXAMPLE = ROOT / "examples" / "dotnet"
+
+
+def test_every_step_runs_with_a_client_that_is_never_changed():
+    if not (shutil.which("mono") and shutil.which("mcs")):
+        pytest.skip("Mono is not installed: Mono: make peers")
+    done = subprocess.run(
+        [sys.executable, "-m", "examples.dotnet.moving"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=50,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.splitlines() == [
+        "C# client, C# server: from Python",
+        "C# client, Python server: nothing yet",
+        "Python client, Python server: 000",
+        "C# client, the same object: from a pipe",
+    ]
+
+
+def test_the_page_shows_the_example():
+    page = (ROOT / "docs" / "dotnet.md").read_text()
+    code = "\n".join(path.read_text() for path in EXAMPLE.glob("*.py"))
+    blocks = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    assert len(blocks) == 4
+    for block in blocks:
+        assert block.rstrip() in code, block

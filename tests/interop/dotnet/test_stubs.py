@@ -1,0 +1,119 @@
+"""Contracts made from an assembly: what is written, and that it works against the server it was made for."""
+
+import subprocess
+import sys
+
+import pytest
+from typer.testing import CliRunner
+
+from rpcx.interop.dotnet.clrnames import ClrName, parse
+from rpcx.interop.dotnet.commands import app
+from rpcx.interop.dotnet.metadata import TypeInfo, read_assembly
+from rpcx.interop.dotnet.stubs import Stubs, snake
+
+EXPECTED = [
+    """@dotnet.type("RemoteObjectDef", assembly="shared")
+@rpcx.remote
+class RemoteObjectDef:
+    def set_value(self, value: str) -> None:
+        raise NotImplementedError
+""",
+    """@dotnet.type("Shop.Tiny", assembly="shared", underlying=dotnet.Kind.BYTE)
+class Tiny(enum.IntEnum):
+    Zero = 0
+    One = 1
+""",
+    """    @dotnet.name("Join")
+    def join_2(self, a: str, b: dotnet.Int32) -> str:
+""",
+    "rest: dotnet.Out[dotnet.Int32] = None) -> tuple[dotnet.Int32, dotnet.Int32]:",
+    "def swap(self, a: dotnet.Ref[str], b: dotnet.Ref[str]) -> tuple[str, str]:",
+    """    @rpcx.oneway
+    def note(self, text: str) -> None:
+""",
+    """    @value.setter
+    def value(self, value: dotnet.Int32) -> None:
+""",
+    """    @dotnet.name("add_Heard")
+    def add_heard(self, value: Callable[..., Any]) -> None:
+""",
+    """@rpcx.client_activated
+class Basket:
+    def __init__(self, owner: str, size: dotnet.Int32) -> None:
+""",
+    """def echo_register(self, v: "dict[dotnet.Guid, Person]") -> "dict[dotnet.Guid, Person]":""",
+    "def echo_maybe(self, v: dotnet.Int32 | None) -> dotnet.Int32 | None:",
+    "def echo_grid(self, v: dotnet.Array2D[dotnet.Int32]) -> dotnet.Array2D[dotnet.Int32]:",
+]
+
+PROGRAM = """
+import sys
+
+import rpcx
+import contract
+
+url = sys.argv[1]
+with rpcx.connect(url, insecure=True) as server:
+    talk = server.get(contract.ITalk, "talk")
+    assert talk.join("a", "b") == "a and b"
+    assert talk.join_2("a", 3) == "aaa"
+    assert talk.divide(17, 5) == (3, 2)
+    assert talk.swap("x", "y") == ("y", "x")
+    assert talk.find("Ann").age == 33
+    counter = talk.new_counter(5)
+    counter.value = 7
+    assert (counter.next(), counter.value) == (8, 8)
+    try:
+        talk.sell(1)
+    except contract.OutOfStock as error:
+        assert error.left == 3
+    values = server.get(contract.IValues, "values")
+    assert values.echo_point(contract.Point(1, 2)) == contract.Point(1, 2)
+    assert values.echo_tiny(contract.Tiny.One) is contract.Tiny.One
+    ann = contract.Person("Ann", 41, None, [], contract.Color.Red, None)
+    assert values.echo_person(ann) == ann
+print("well")
+"""
+
+
+@pytest.fixture(scope="module")
+def assembly(mono):
+    return mono.directory / "shared.dll"
+
+
+def test_a_contract_works_as_it_was_written(mono, assembly, tmp_path):
+    done = CliRunner().invoke(app, ["stubs", str(assembly), "-o", str(tmp_path / "contract.py")])
+    assert done.exit_code == 0, done.output
+    (tmp_path / "program.py").write_text(PROGRAM)
+    with mono.serving() as url:
+        run = subprocess.run(
+            [sys.executable, "program.py", url], cwd=tmp_path, capture_output=True, text=True, timeout=30, check=False
+        )
+    assert (run.stdout, run.stderr) == ("well\n", "")
+
+
+def test_what_is_written_reads_like_what_one_writes(assembly):
+    source = Stubs(*read_assembly(assembly)).source()
+    for text in EXPECTED:
+        assert text in source, text
+
+
+def test_what_is_no_assembly_is_told(tmp_path):
+    (tmp_path / "text.dll").write_text("no program at all")
+    done = CliRunner().invoke(app, ["stubs", str(tmp_path / "text.dll")])
+    assert done.exit_code == 1
+    assert "is no .NET assembly" in done.output
+
+
+def test_types_that_mean_nothing_here_are_any():
+    stubs = Stubs("a", [TypeInfo("Ns.Callback", "System.MulticastDelegate")])
+    assert stubs.hint(parse("System.Uri")) == "Any"
+    assert stubs.hint(ClrName("System.Int32", ranks=(4,))) == "Any"
+    assert stubs.hint(ClrName("Ns.Callback")) == "Callable[..., Any]"
+    assert "class" not in stubs.source().partition("rpcx import dotnet")[2]
+
+
+def test_names_lead_back():
+    assert [snake(name) for name in ("SetValue", "X", "echoBool", "HTTPPort", "from", "add_Heard")] == [
+        "set_value", "x", "echo_bool", "HTTPPort", "from_", "add_heard",
+    ]  # fmt: skip
