@@ -164,6 +164,19 @@ class Speaker(Protocol):
         ...
 
 
+class Resolver(Protocol):
+    """Turns a name into a URL. Plug-in: entry point ``rpcx.resolvers``, one per word before the colon."""
+
+    def resolve(self, name: str, timeout: float, /, *, insecure: bool = False) -> str:
+        """The URL for ``name``, with the object in it; asked before each connection, may block.
+
+        Raises:
+            ObjectNotFound: nobody has this name.
+            ValueError: it is no name of this kind.
+        """
+        ...
+
+
 class Job(Protocol):
     """Work that came in over a session and is to be run by its driver."""
 

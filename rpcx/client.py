@@ -12,13 +12,14 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from typing import Any, Final, ParamSpec, Self, TypeVar
 
-from rpcx.abc import Job, Listener, PeerFacts, Session, Stream
+from rpcx.abc import Job, Listener, PeerFacts, Resolver, Session, Stream
 from rpcx.channels.urls import Url, parse
 from rpcx.drivers.threads import Pump
 from rpcx.drivers.waiting import SPIN_SECONDS
 from rpcx.drivers.workers import LOOP
 from rpcx.errors import ConnectionLost, InvalidArguments, NotSent
 from rpcx.plugins import channel as find_channel
+from rpcx.plugins import resolver as find_resolver
 from rpcx.protocol.handshake import Limits
 from rpcx.realm import FORMATTERS, GRACE, Realm, secured
 from rpcx.remoting.contract import Contract, Method, Mode, contract_of
@@ -50,7 +51,10 @@ class Connector:
         sinks: Sequence[Sink | str],
         limits: Limits | None,
     ) -> None:
-        self.address: Url = parse(url)
+        make_resolver = find_resolver(url)
+        self._resolver: Resolver | None = make_resolver() if make_resolver is not None else None
+        self._name = url
+        self.address: Url = parse(url) if self._resolver is None else Url("", url)  # until it is resolved
         self._insecure = insecure
         self._timeout = timeout
         self._holder = uuid.uuid4().hex  # known to the host as the holder of what we hold
@@ -74,6 +78,8 @@ class Connector:
 
     def _reach(self) -> tuple[Any, Stream]:  # a Channel, or a Speaker
         """The channel, and a connected stream; blocks."""
+        if self._resolver is not None:
+            self.address = parse(self._resolver.resolve(self._name, self._timeout, insecure=self._insecure))
         channel = find_channel(self.address.scheme)()
         return channel, channel.connect(self.address, self._timeout, insecure=self._insecure)
 

@@ -1,4 +1,4 @@
-"""Plug-ins by entry point: channels, formatters and sinks, the built-in ones included.
+"""Plug-ins by entry point: channels, formatters, sinks and resolvers, the built-in ones included.
 
 Reading an environment's metadata takes milliseconds, so a group is read at its first use only, and only the
 plug-in that is asked for is loaded. `register` adds one made in code, for a program of one's own or a test.
@@ -11,6 +11,8 @@ from typing import Any, Final
 CHANNELS: Final = "rpcx.channels"
 FORMATTERS: Final = "rpcx.formatters"
 SINKS: Final = "rpcx.sinks"
+RESOLVERS: Final = "rpcx.resolvers"
+GROUPS: Final = (CHANNELS, FORMATTERS, SINKS, RESOLVERS)
 
 Factory = Callable[[], Any]  # makes the plug-in; Any: what, is said by the group
 
@@ -32,10 +34,16 @@ def sink(name: str) -> Factory:
     return _find(SINKS, name)
 
 
+def resolver(text: str) -> Factory | None:
+    """What makes the resolver for texts like this one, by the word before the colon; None: this is a URL already."""
+    word = text.partition(":")[0] if isinstance(text, str) else ""
+    return _find(RESOLVERS, word) if word in names(RESOLVERS) else None
+
+
 def register(group: str, name: str, factory: Factory) -> None:
     """Add a plug-in without installing it; it comes before an installed one of the same name."""
-    if group not in (CHANNELS, FORMATTERS, SINKS):
-        raise ValueError(f"{group!r} is no group of plug-ins: {CHANNELS}, {FORMATTERS}, {SINKS}")
+    if group not in GROUPS:
+        raise ValueError(f"{group!r} is no group of plug-ins: {', '.join(GROUPS)}")
     _registered[group, name] = factory
     _find.cache_clear()
 

@@ -76,6 +76,9 @@ TESTED_ELSEWHERE: dict[str, str] = {
     "rpcx/interop/pyro/channel.py": "real clients: tests/interop/pyro/test_server.py",
     "rpcx/interop/pyro/daemon.py": "real clients: tests/interop/pyro/test_server.py",
     "rpcx/interop/pyro/faults.py": "with the values beside them: tests/interop/pyro/test_values.py",
+    "rpcx/interop/pyro/requests.py": "real daemons: tests/interop/pyro/test_client.py",
+    "rpcx/interop/pyro/streams.py": "real daemons: tests/interop/pyro/test_client.py",
+    "rpcx/interop/pyro/uris.py": "real daemons: tests/interop/pyro/test_client.py",
     "rpcx/interop/pyro/session.py": "real clients: tests/interop/pyro/test_server.py",
     "rpcx/errors.py": "the tree and its docstrings: test_house; each error where it is raised",
 }

@@ -14,6 +14,11 @@ def test_the_built_in_ones_are_entry_points_like_any_other():
     assert {"msgpack", "json"} <= set(plugins.names(plugins.FORMATTERS))
 
 
+def test_a_resolver_is_found_by_the_word_before_the_colon():
+    assert plugins.resolver("pipe://bank") is None
+    assert plugins.resolver("PYRO:bank@127.0.0.1:1") is plugins.resolver("PYRO:other") is not None
+
+
 def test_an_unknown_name_lists_what_there_is():
     with pytest.raises(ValueError, match=r"no channel 'carrier-pigeon' is installed; there are: .*pipe.*tcp"):
         plugins.channel("carrier-pigeon")

@@ -43,6 +43,10 @@ class PyroChannel:
         facts.channel = self.name
         if self._location and self._location not in daemon.locations:
             daemon.locations.append(self._location)
+        if role == "client":
+            from rpcx.interop.pyro.client import ClientSession
+
+            return ClientSession(daemon, address, facts)
         return ServerSession(daemon, facts)
 
 

@@ -28,6 +28,7 @@ class Daemon:
     def __init__(self, realm: Any) -> None:  # a Realm
         self.realm = realm
         self.locations: list[str] = []  # host:port of its listeners
+        self.client: Any = None  # a client's present ClientSession
         self._streams: dict[str, Any] = {}  # ServedStream by id
         self._lock = threading.Lock()  # around the streams
 
@@ -38,8 +39,10 @@ class Daemon:
 
     def export(self, instance: object, peer: PeerFacts) -> dict[str, object] | None:
         """A proxy of ``instance``, as Pyro5 writes it, for ``peer``; None: it does not travel by reference."""
+        if not self.locations:
+            return None  # a client, whom nobody could call back
         entry: Entry | None = self.realm.table.export(instance, self.holder(peer), DEFAULT_LEASE)
-        if entry is None or not self.locations:
+        if entry is None:
             return None
         known = metadata(entry.methods.values())
         state = (

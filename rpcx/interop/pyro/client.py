@@ -1,0 +1,230 @@
+"""The client's end of a connection to a Pyro5 daemon: what references to its objects point to.
+
+The ways to make a call: waiting, awaiting, for later, in one direction, as a stream, many at once.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, Final, Self
+
+from rpcx.abc import Buffer
+from rpcx.context import remaining
+from rpcx.errors import (
+    InvalidArguments,
+    ProtocolError,
+    RpcxError,
+)
+from rpcx.interop.pyro import message
+from rpcx.interop.pyro.daemon import DAEMON, URI
+from rpcx.interop.pyro.requests import CLOSE, Requests
+from rpcx.interop.pyro.streams import Items, ItemsAsync, ItemsSync
+from rpcx.interop.pyro.values import FAILED, inward
+from rpcx.remoting.contract import Method, MethodKind
+from rpcx.remoting.pending import CallFuture, Pending
+from rpcx.remoting.proxy import dynamic_method, make_proxy
+from rpcx.remoting.references import Reference
+
+if TYPE_CHECKING:
+    import asyncio  # at run time only where something is awaited: importing it takes 46 ms
+
+    from rpcx.remoting.outgoing import BatchCall
+
+NOT_RUN: Final = "an earlier call of this batch failed, and Pyro5 makes none after it"
+
+
+class Whatever(tuple[str, ...]):
+    """The names of contracts of a Pyro object. Pyro5 does not say what an object is: it is taken for what is asked."""
+
+    __slots__ = ()
+
+    def __contains__(self, name: object) -> bool:
+        return True
+
+
+UNNAMED: Final = Whatever(("object",))
+
+
+class ClientSession(Requests):
+    """Calls a Pyro5 daemon."""
+
+    calls_pass_sinks = False  # message sinks are rpcx's own
+
+    def _resolve(self, uri: str) -> object:
+        match = URI.match(uri)
+        if match is not None and match[2] == self._location:
+            return make_proxy(Reference(self, match[1], UNNAMED), self.flavour)
+        return super()._resolve(uri)
+
+    # --- one call ----------------------------------------------------------------------------------------------
+
+    def call(self, ref: Reference, method: Method, args: tuple[object, ...], kwargs: dict[str, object]) -> Any:
+        """Call and wait for the result."""
+        pending = Pending()
+        used = self._ask(ref, method, args, kwargs, pending)
+        used.await_(pending, ref, method)
+        return used.result(pending, ref, method)
+
+    async def call_async(
+        self, ref: Reference, method: Method, args: tuple[object, ...], kwargs: dict[str, object]
+    ) -> Any:
+        """Call and await the result."""
+        await self._revived()
+        if method.oneway:
+            return self.oneway(ref, method, args, kwargs)
+        pending = Pending()
+        used = self._ask(ref, method, args, kwargs, pending)
+        await used.arrival(pending, ref, method)
+        return used.result(pending, ref, method, "async")
+
+    def oneway(self, ref: Reference, method: Method, args: tuple[object, ...], kwargs: dict[str, object]) -> None:
+        """Send a call that is not answered."""
+        self._ask(ref, method, args, kwargs, None, message.ONEWAY)
+
+    def assign(self, ref: Reference, method: Method, value: tuple[object, ...]) -> None:
+        """Set a property from async code, which cannot await an assignment."""
+
+        def done(_: object, error: Exception | None) -> None:
+            ref.deferred = error or ref.deferred
+
+        self.begin(ref, method, value, done)
+
+    def begin(
+        self, ref: Reference, method: Method, args: tuple[object, ...], done: Callable[[Any, Exception | None], None]
+    ) -> None:
+        """Call without waiting; ``done(value, error)`` is called once, by the thread that reads."""
+
+        def settle(pending: Pending) -> None:
+            try:
+                value = self.result(pending, ref, method)
+            except Exception as error:  # noqa: BLE001  # handed on
+                done(None, error)
+            else:
+                done(value, None)
+
+        pending = Pending()
+        pending.callback = settle
+        self._ask(ref, method, args, {}, pending)
+
+    def await_(self, pending: Pending, ref: Reference, method: Method) -> None:
+        """Block until the answer is here.
+
+        Raises:
+            CallTimeout: it did not come in time.
+        """
+        timeout = remaining()
+        self._link.wait(pending, timeout)
+        if not pending.arrived:
+            raise self._timed_out(ref, method, timeout)
+
+    async def arrival(self, pending: Pending, ref: Reference, method: Method) -> None:
+        """The same in a loop."""
+        from asyncio import get_running_loop, timeout
+
+        loop = get_running_loop()
+        arrived = loop.create_future()
+        pending.callback = lambda _: self._link.in_loop(loop, _wake, arrived)
+        seconds = remaining()
+        if pending.arrived:
+            return
+        try:
+            async with timeout(seconds):
+                await arrived
+        except TimeoutError:
+            raise self._timed_out(ref, method, seconds) from None
+
+    # --- for later, as a stream, many at once ------------------------------------------------------------------
+
+    def future(self, ref: Reference, method: Method, args: tuple[object, ...], kwargs: dict[str, object]) -> CallFuture:
+        """Call and return at once; the future holds the result."""
+        future = CallFuture(self, ref, method, args, kwargs)
+        future.endpoint = self._ask(ref, method, args, kwargs, future)
+        return future
+
+    def settle(self, future: CallFuture, kind: int, body: bytes, segments: Sequence[Buffer]) -> None:
+        """The answer to a future's call came."""
+        pending = Pending()
+        pending.resolve(kind, body, segments)
+        try:
+            value = self.result(pending, future.ref, future.method)
+        except Exception as error:  # noqa: BLE001  # it is the future's outcome
+            future.settle(None, error)
+        else:
+            future.settle(value, None)
+
+    def wait_for(self, future: CallFuture, timeout: float | None) -> None:
+        """Pump until ``future`` is done, or ``timeout`` seconds passed."""
+        self._link.wait(future, timeout)
+
+    def give_up(self, pending: Any) -> bool:  # a CallFuture
+        """Nobody waits any more; Pyro5 cannot be told."""
+        return True
+
+    def stream(
+        self,
+        ref: Reference,
+        method: Method,
+        args: tuple[object, ...],
+        kwargs: dict[str, object],
+        *,
+        asynchronous: bool,
+    ) -> ItemsSync | ItemsAsync:
+        """Call what returns an iterator there."""
+        pending = Pending()
+        used = self._ask(ref, method, args, kwargs, pending)
+        items = Items(used, ref, method, pending)
+        return ItemsAsync(items) if asynchronous else ItemsSync(items)
+
+    def close_stream(self, name: str) -> None:
+        """No more items of this stream are wanted."""
+        self._request(DAEMON, CLOSE, (name,), {}, message.ONEWAY, None)
+
+    def batch(self, ref: Reference, calls: "Sequence[BatchCall]") -> list[Any]:
+        """Make many calls in one message; ``[values, [[index, error], …]]``."""
+        pending, method = Pending(), calls[0][0]
+        used = self._usable()._send_batch(ref, calls, pending)
+        used.await_(pending, ref, method)
+        return used._batch_answers(pending, ref, len(calls))
+
+    async def batch_async(self, ref: Reference, calls: "Sequence[BatchCall]") -> list[Any]:
+        """The same, awaited."""
+        await self._revived()
+        pending, method = Pending(), calls[0][0]
+        used = self._usable()._send_batch(ref, calls, pending)
+        await used.arrival(pending, ref, method)
+        return used._batch_answers(pending, ref, len(calls))
+
+    def _send_batch(self, ref: Reference, calls: "Sequence[BatchCall]", pending: Pending) -> Self:
+        for method, _, _ in calls:
+            if method.kind is not MethodKind.CALL:
+                raise InvalidArguments(f"{method.where}: a batch for Pyro5 has calls of methods only", uri=ref.uri)
+        steps = [(method.name, list(args), kwargs) for method, args, kwargs in calls]
+        batch = dynamic_method("<batch>")
+        self._request(ref.uri, batch, tuple(steps), {}, message.BATCH, pending)
+        return self
+
+    def _batch_answers(self, pending: Pending, ref: Reference, count: int) -> list[Any]:
+        tree = self._tree(pending)
+        if pending.kind & message.EXCEPTION:
+            raise self._fault(tree, ref, "batch")
+        if not isinstance(tree, list | tuple) or len(tree) > count:
+            raise ProtocolError("the answer to a batch is a list of as many results")
+        values: list[object] = []
+        failed: list[list[object]] = []
+        for index, result in enumerate(tree):
+            if isinstance(result, dict) and result.get("__class__") == FAILED:
+                failed.append([index, self._fault(result.get("exception"), ref, "batch")])
+                values.append(None)
+            else:
+                values.append(inward(result, self._resolve))
+        for index in range(len(values), count):
+            failed.append([index, RpcxError(NOT_RUN, uri=ref.uri, executed="no")])
+            values.append(None)
+        return [values, failed]
+
+    def fault_of(self, fault: Exception) -> Exception:
+        """What a call of a batch raised."""
+        return fault
+
+
+def _wake(future: "asyncio.Future[None]") -> None:
+    if not future.done():
+        future.set_result(None)

@@ -1,0 +1,228 @@
+"""A call to a Pyro5 daemon as bytes, and what became of it.
+
+A daemon answers in the order of the calls, so many may be under way. A call that is given up stays in the books until
+its answer comes, since its sequence number may not be used again before; Pyro5 knows no cancelling.
+"""
+
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, Final, Self
+
+from rpcx.abc import Address, Buffer, Job, PeerFacts
+from rpcx.errors import (
+    CallTimeout,
+    ForkedConnection,
+    InvalidArguments,
+    LimitExceeded,
+    MaybeExecuted,
+    NotSent,
+    ProtocolError,
+    RpcxError,
+)
+from rpcx.interop.pyro import faults, message
+from rpcx.interop.pyro.daemon import DAEMON, Daemon
+from rpcx.interop.pyro.message import Message, write
+from rpcx.interop.pyro.serializers import ALL
+from rpcx.interop.pyro.session import Session
+from rpcx.interop.pyro.streams import Items, ItemsAsync, ItemsSync
+from rpcx.interop.pyro.values import PROXY, inward, outward
+from rpcx.remoting.contract import Method, MethodKind
+from rpcx.remoting.pending import Pending
+from rpcx.remoting.proxy import Flavour, Proxy, dynamic_method
+from rpcx.remoting.references import Reference
+
+SEQUENCE: Final = 1 << 16  # numbers of calls
+CLOSE: Final = dynamic_method("close_stream")
+
+
+class Requests(Session):
+    """Writes calls and reads their answers."""
+
+    def __init__(self, daemon: Daemon, address: Address, facts: PeerFacts) -> None:
+        super().__init__(daemon, facts)
+        name = address.params.get("serializer", "serpent")
+        if name not in ALL:
+            raise ValueError(f"{address}: serializer {name!r} is none of {', '.join(ALL)}")
+        self.flavour: Flavour = daemon.realm.flavour
+        self.successor: Self | None = None  # the same client's next connection, once it came back
+        self.revive: Callable[[], None] | None = None  # a client's way to connect anew
+        self.revive_async: Callable[[], Awaitable[None]] | None = None  # the same in a loop
+        self.dropped: deque[str] = deque()  # streams to close; filled from finalizers
+        self._location = address.location
+        self._serializer = ALL[name]
+        self._seq = 0
+        self._waiting: dict[int, Any] = {}  # a Pending or CallFuture by sequence number
+        hello = self._serializer.dumps({"handshake": "hello", "object": DAEMON})
+        self._out.append(write(Message(message.CONNECT, self._serializer.number, 0, hello)))
+
+    # --- what comes in -----------------------------------------------------------------------------------------
+
+    def _message(self, request: Message, now: float) -> Sequence[Job]:
+        if request.kind == message.RESULT and self.opened.arrived:
+            waiting = self._waiting.pop(request.seq, None)
+            if waiting is None:
+                raise ProtocolError("an answer to nothing that was asked")
+            name = request.annotations.get(message.STREAM_ID)
+            waiting.resolve(request.flags, request.body, (name,) if name else ())
+        elif request.kind == message.CONNECT_OK and not self.opened.arrived:
+            before, self.daemon.client = self.daemon.client, self
+            if before is not None and before.error is not None:
+                before.successor = self
+            self.opened.resolve(message.CONNECT_OK, b"", ())
+        elif request.kind == message.CONNECT_FAIL and not self.opened.arrived:
+            self._end(NotSent(f"the Pyro daemon refused: {request.body[:1000].decode(errors='replace')}"))
+        elif request.kind != message.PING:
+            raise ProtocolError("a message that no daemon sends now")
+        return ()
+
+    def _ended(self, error: Exception) -> None:
+        with self._lock:
+            waiting, self._waiting = list(self._waiting.values()), {}
+        for each in waiting:
+            each.fail(MaybeExecuted(f"{self._facts}: {error}; the call may have run", peer=str(self._facts)))
+
+    def outgoing(self) -> Sequence[Buffer]:
+        self._close_dropped()
+        return super().outgoing()
+
+    def _close_dropped(self) -> None:
+        while self.dropped and self.error is None:
+            self._request(DAEMON, CLOSE, (self.dropped.popleft(),), {}, message.ONEWAY, None, flush=False)
+
+    @property
+    def ready(self) -> bool:
+        return bool(self._out or (self.dropped and self.error is None))
+
+    # --- references --------------------------------------------------------------------------------------------
+
+    def host_reference(self) -> Reference:
+        """Raises InvalidArguments: making and describing objects are services of rpcx's own hosts."""
+        raise InvalidArguments("a Pyro5 daemon makes and describes no objects for clients; get() one by its name")
+
+    def give_back(self, uri: str, count: int) -> None:
+        """Pyro5 does not count references."""
+
+    def _refer(self, value: object) -> dict[str, object] | None:
+        if isinstance(value, Proxy) and isinstance(value._rpcx_ref.endpoint, Requests):
+            uri = f"PYRO:{value._rpcx_ref.uri}@{value._rpcx_ref.endpoint._location}"
+            return {"__class__": PROXY, "state": (uri, (), (), (), "hello", None)}
+        return super()._refer(value)
+
+    # --- out and back ------------------------------------------------------------------------------------------
+
+    def _usable(self) -> Self:
+        """This connection, or the one that took its place; made now, if there is a way to."""
+        if self.error is None:
+            return self
+        if self.successor is None and self.revive is not None and not isinstance(self.error, ForkedConnection):
+            self.revive()
+        if self.successor is None:
+            raise NotSent(f"{self._facts}: {self.error}; the call was not sent", peer=str(self._facts))
+        return self.successor._usable()
+
+    async def _revived(self) -> None:
+        if self.error is not None and self.successor is None and self.revive_async is not None:
+            await self.revive_async()
+
+    def _ask(  # a call has these parts
+        self,
+        ref: Reference,
+        method: Method,
+        args: tuple[object, ...],
+        kwargs: dict[str, object],
+        pending: Any,  # a Pending or CallFuture; None: one-way
+        flags: int = 0,
+    ) -> Self:
+        """Send a call; returns the connection that took it."""
+        if ref.released:
+            raise ref.closed_error()
+        if ref.deferred is not None:
+            error, ref.deferred = ref.deferred, None
+            error.add_note("raised by an earlier assignment to this proxy")
+            raise error
+        used = self._usable()
+        used._close_dropped()  # first, as their consumers were
+        used._request(ref.uri, method, args, kwargs, flags, pending)
+        return used
+
+    def _request(
+        self,
+        uri: str,
+        method: Method,
+        args: tuple[object, ...],
+        kwargs: dict[str, object],
+        flags: int,
+        pending: Any,  # likewise
+        *,
+        flush: bool = True,
+    ) -> None:
+        name = method.name
+        if method.kind in (MethodKind.GET, MethodKind.SET):
+            args = (name.partition(".")[0], *args)
+            name = "__getattr__" if method.kind is MethodKind.GET else "__setattr__"
+        elif method.kind is MethodKind.DEL:
+            raise InvalidArguments(f"{method.where}: Pyro5 deletes no attributes", uri=uri)
+        try:
+            plain, named = outward(args, self._refer), outward(kwargs, self._refer)
+            envelope: object = (uri, name, plain, named)
+            if self._serializer is ALL["json"]:
+                envelope = {"object": uri, "method": name, "params": plain, "kwargs": named}
+            body = self._serializer.dumps(envelope)
+        except (TypeError, ValueError) as error:
+            text = f"{method.where}: {error}"
+            raise InvalidArguments(text, uri=uri, method=method.name, peer=str(self._facts)) from None
+        with self._lock:
+            if self.error is not None:
+                raise NotSent(f"{self._facts}: {self.error}; the call was not sent", peer=str(self._facts))
+            request = Message(message.INVOKE, self._serializer.number, self._number(), body, flags)
+            self._out.append(write(request))
+            if pending is not None:
+                self._waiting[request.seq] = pending
+        if flush:
+            self._link.flush()
+
+    def _number(self) -> int:
+        if len(self._waiting) >= SEQUENCE - 1:
+            raise LimitExceeded(f"{len(self._waiting)} calls are under way already", peer=str(self._facts))
+        self._seq = (self._seq + 1) % SEQUENCE
+        while self._seq in self._waiting:
+            self._seq = (self._seq + 1) % SEQUENCE
+        return self._seq
+
+    def result(self, pending: Pending, ref: Reference, method: Method, flavour: Flavour | None = None) -> Any:
+        """What a call returned; raises what it raised."""
+        tree = self._tree(pending)
+        if pending.segments:
+            items = Items(self, ref, method, pending)
+            return ItemsAsync(items) if flavour == "async" else ItemsSync(items)
+        if pending.kind & message.EXCEPTION:
+            raise self._fault(tree, ref, method.name)
+        try:
+            return method.result(inward(tree, self._resolve))
+        except ValueError as error:
+            raise ProtocolError(f"{method.where}: its result makes no sense: {error}") from None
+
+    def _tree(self, pending: Pending) -> Any:  # plain values
+        if pending.error is not None:
+            raise pending.error
+        try:
+            return self._serializer.loads(pending.body)
+        except ValueError as error:
+            raise ProtocolError(f"{self._facts}: an answer that cannot be read: {error}") from None
+
+    def _fault(self, tree: object, ref: Reference, method: str) -> Exception:
+        try:
+            error = faults.inward(tree, str(self._facts))
+        except ValueError as wrong:
+            return ProtocolError(f"{self._facts}: {wrong}")
+        if isinstance(error, RpcxError):
+            error.uri, error.method = error.uri or ref.uri, error.method or method
+            error.peer = error.peer or str(self._facts)
+        return error
+
+    def _timed_out(self, ref: Reference, method: Method, timeout: float | None) -> CallTimeout:
+        return CallTimeout(
+            f"{ref.uri}.{method.name} did not answer within {timeout:g} s ({self._facts}); it may have run. "
+            "Allow more with rpcx.options(timeout=...)",
+            uri=ref.uri, method=method.name, peer=str(self._facts), executed="maybe",
+        )  # fmt: skip
