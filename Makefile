@@ -19,7 +19,7 @@ MAKEFLAGS += --no-builtin-rules
 export PIP_NO_INPUT := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo test peers check lint types imports bench format clean
+.PHONY: help demo test fuzz peers check lint types imports bench format clean
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
@@ -39,6 +39,10 @@ peers: ## Install the programs that tests talk to (apt, as root)
 	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
 	  apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends $(MONO); \
 	else echo "tests with a .NET peer are skipped: apt-get install $(MONO)"; fi
+
+fuzz: $(VENV)/.stamp-test ## Look for bytes that break a parser, a minute each (TARGET=... for one)
+	@for target in $(or $(TARGET),frames handshake welcome msgpack json url record nrbf dotnet endpoint); do \
+	  $(BIN)/python -m tests.fuzz $$target -max_total_time=60 -print_final_stats=1 || exit 1; done
 
 check: lint types imports ## Everything that reads the code without running it
 

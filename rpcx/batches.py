@@ -14,12 +14,12 @@ from rpcx.remoting.references import Reference
 
 
 class Batch:
-    """Records calls; see `batch`."""
+    """Records calls; see `batch`. What is its own begins with an underscore, as no remote method's name does."""
 
     def __init__(self, reference: Reference, contract: Contract | None) -> None:
-        self.reference = reference
-        self.calls: list[BatchCall] = []
-        self.futures: list[LightFuture] = []
+        self._reference = reference
+        self._calls: list[BatchCall] = []
+        self._futures: list[LightFuture] = []
         self._contract = contract
 
     def __getattr__(self, name: str) -> Callable[..., "Future[Any]"]:
@@ -30,44 +30,44 @@ class Batch:
 
         def record(*args: object, **kwargs: object) -> Future[Any]:
             future = LightFuture()
-            self.calls.append((method, args, kwargs))
-            self.futures.append(future)
+            self._calls.append((method, args, kwargs))
+            self._futures.append(future)
             return future
 
         self.__dict__[name] = record  # found at once from now on
         return record
 
-    def send(self) -> None:
+    def _send(self) -> None:
         """Send what was recorded in one frame, and wait for the answers."""
-        endpoint: Any = self.reference.endpoint  # an Endpoint, which also sends batches
+        endpoint: Any = self._reference.endpoint  # an Endpoint, which also sends batches
         if endpoint.calls_pass_sinks:
             self._send_apart(endpoint)
             return
         try:
-            answers = endpoint.batch(self.reference, self.calls)
+            answers = endpoint.batch(self._reference, self._calls)
         except BaseException as error:
-            self.fail(error)
+            self._fail(error)
             raise
-        self.settle(endpoint, *answers)
+        self._settle(endpoint, *answers)
 
     def _send_apart(self, endpoint: Any) -> None:  # an Endpoint
         """Message sinks see calls one by one, so they leave as such; together all the same."""
-        sent = [endpoint.future(self.reference, *call) for call in self.calls]
-        for future, answer in zip(self.futures, sent, strict=True):
+        sent = [endpoint.future(self._reference, *call) for call in self._calls]
+        for future, answer in zip(self._futures, sent, strict=True):
             error = answer.exception()
             future.settle(answer.result() if error is None else None, error)
 
-    def fail(self, error: BaseException) -> None:
+    def _fail(self, error: BaseException) -> None:
         """None of its calls was answered."""
-        for future in self.futures:
+        for future in self._futures:
             future.settle(None, error)
 
-    def settle(self, endpoint: Any, values: list[Any], faults: list[Any]) -> None:  # an Endpoint
+    def _settle(self, endpoint: Any, values: list[Any], faults: list[Any]) -> None:  # an Endpoint
         """Hand the answers to the futures."""
-        if len(values) != len(self.futures):
-            raise ProtocolError(f"a batch of {len(self.futures)} calls was answered {len(values)} times")
+        if len(values) != len(self._futures):
+            raise ProtocolError(f"a batch of {len(self._futures)} calls was answered {len(values)} times")
         failed = dict(faults)
-        for index, ((method, _, _), future, value) in enumerate(zip(self.calls, self.futures, values, strict=True)):
+        for index, ((method, _, _), future, value) in enumerate(zip(self._calls, self._futures, values, strict=True)):
             try:
                 if index in failed:
                     raise endpoint.fault_of(failed[index])
@@ -89,5 +89,5 @@ def batch(proxy: Any) -> Iterator[Any]:  # a proxy; a recorder with its methods
         raise TypeError(f"rpcx.batch({proxy!r}): a remote object's proxy is needed")
     recorder = Batch(proxy._rpcx_ref, proxy._rpcx_contract)  # of our proxies
     yield recorder
-    if recorder.calls:
-        recorder.send()
+    if recorder._calls:
+        recorder._send()

@@ -492,3 +492,16 @@ def test_an_error_of_a_call_that_a_method_made_says_that_the_method_ran(serve):
     with rpcx.batch(proxy) as many:
         futures = [many.fails(), many.fails_async()]
     assert [future.exception().executed for future in futures] == ["yes", "yes"]
+
+
+def test_a_batch_records_methods_of_any_name(serve):
+    """Nothing of the recorder's own hides a method of the contract."""
+
+    def same(self, a: int) -> int:
+        return a
+
+    names = ("send", "fail", "settle", "calls", "futures", "reference", "contract", "record")
+    server = serve(same_name(**dict.fromkeys(names, same)))
+    with rpcx.batch(server.get(same_name(**dict.fromkeys(names, same)))) as many:
+        futures = [getattr(many, name)(number) for number, name in enumerate(names)]
+    assert [future.result() for future in futures] == list(range(len(names)))

@@ -1,0 +1,250 @@
+"""Every parser of bytes from a stranger, as a function of the bytes: it may refuse them in its own way, no more.
+
+Used three ways: by a plain mutator (`tests/fuzz/test_targets.py`), by atheris, which looks for new paths
+(``python -m tests.fuzz TARGET``), and under an audit hook (`tests/attacks/test_no_code.py`).
+"""
+
+import base64
+import datetime
+import json
+import random
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+
+import rpcx
+from rpcx.abc import PeerFacts
+from rpcx.channels.urls import parse
+from rpcx.errors import RpcxError
+from rpcx.interop.dotnet.framing import Frames, request
+from rpcx.interop.dotnet.reader import read as read_nrbf
+from rpcx.protocol.connection import BATCH, CALL, ONEWAY, RELEASE, Connection
+from rpcx.protocol.frames import HEADER, FrameReader
+from rpcx.protocol.handshake import MAGIC, Limits, Offer
+from rpcx.security.records import read_record
+from rpcx.sinks.formatters import JsonFormatter, MsgpackFormatter
+from rpcx.sinks.values import Values
+from tests.interop.dotnet import vectors
+
+VALUES = Values(lambda _: None, lambda fields: ("resolved", *fields))
+LIMITS = Limits(message=1 << 16, in_flight=8)
+VECTORS = json.loads((Path(__file__).parents[2] / "schemas" / "wire_vectors.json").read_text(encoding="utf-8"))
+FROM_VECTORS = [bytes.fromhex(vector["hex"]) for vector in VECTORS if vector["layer"] == "connection"]
+RECORDED = [value for value in vars(vectors).values() if isinstance(value, bytes)]
+HELLO = next(data for data in FROM_VECTORS if data.startswith(MAGIC))
+
+
+# --- the sans-IO core -------------------------------------------------------------------------------------------
+
+
+def frames(data: bytes) -> None:
+    """Cutting frames out of a stream."""
+    reader = FrameReader(LIMITS.message)
+    for at in range(0, len(data), 7):
+        reader.read(data[at : at + 7])
+        if reader.error is not None:
+            return
+
+
+def handshake(data: bytes) -> None:
+    """What a host hears from a stranger."""
+    Connection("server", Offer(), LIMITS, 0.0).receive(data, 0.0)
+
+
+def welcome(data: bytes) -> None:
+    """What a client hears from a server it does not know yet."""
+    Connection("client", Offer(), LIMITS, 0.0).receive(data, 0.0)
+
+
+# --- values -----------------------------------------------------------------------------------------------------
+
+
+def msgpack(data: bytes) -> None:
+    """A message in msgpack, its last bytes as a segment."""
+    allowing((ValueError, RpcxError), lambda: MsgpackFormatter().decode(data[:-3], [data[-3:]], VALUES))
+
+
+def json_(data: bytes) -> None:
+    """A message in JSON."""
+    allowing((ValueError, RpcxError), lambda: JsonFormatter().decode(data, (), VALUES))
+
+
+def url(data: bytes) -> None:
+    """A URL, as a user types it."""
+    allowing(ValueError, lambda: parse(data.decode("utf-8", "replace")))
+
+
+def record(data: bytes) -> None:
+    """A file of trusted keys."""
+    allowing(ValueError, lambda: read_record(data))
+
+
+def nrbf(data: bytes) -> None:
+    """.NET's binary formatter."""
+    allowing(RpcxError, lambda: read_nrbf(data))
+
+
+def dotnet(data: bytes) -> None:
+    """.NET's frames."""
+    allowing(RpcxError, lambda: list(Frames().receive(data)))
+
+
+def allowing(refusal: type[Exception] | tuple[type[Exception], ...], work: Callable[[], object]) -> None:
+    """Run ``work``, which may refuse so."""
+    try:
+        work()
+    except refusal:
+        pass
+
+
+# --- a host with objects ----------------------------------------------------------------------------------------
+
+
+class Point(BaseModel):
+    x: int
+    at: datetime.datetime | None = None
+
+
+@rpcx.singleton("bank")
+class Bank:
+    """Takes what comes."""
+
+    def anything(self, *values: Any, **more: Any) -> Any:
+        return values, more
+
+    def typed(self, point: Point, names: dict[str, set[int]] | None = None) -> list[Point]:
+        return [point]
+
+    def failing(self, text: str) -> None:
+        raise ValueError(text)
+
+    @rpcx.oneway
+    def audit(self, line: str) -> None:
+        """Nothing."""
+
+    def ticks(self, n: int):
+        yield from range(min(n, 100))
+
+
+class Link:
+    """A connection that carries nothing anywhere: jobs run here, answers are counted."""
+
+    facts = PeerFacts("tcp", "192.0.2.1:1", owner=True)
+
+    def __init__(self) -> None:
+        self.answers = 0
+
+    def flush(self) -> None:
+        self.answers += 1
+
+    flush_soon = flush_later = rearm = close = flush
+
+    def spawn(self, job: Any) -> None:
+        if not job.is_async:
+            job.run()
+
+    def in_loop(self, loop: Any, function: Any, argument: object) -> None:
+        """No loop is here."""
+
+    def wait(self, reply: Any, timeout: float | None) -> None:
+        """Nobody answers."""
+
+
+HOST = rpcx.Host(limits=LIMITS)
+HOST.register(Bank)
+
+
+def endpoint(data: bytes) -> int:
+    """Frames to a host that has welcomed the client: envelopes, arguments, methods, answers. How many it answered."""
+    end = HOST._realm.endpoint()
+    link = Link()
+    end.attach(link, 0.0)
+    for piece in (HELLO, data):
+        for job in end.receive(piece, 0.0):
+            link.spawn(job)
+        end.outgoing()
+    end.lost(rpcx.ConnectionLost("the end"))
+    return link.answers
+
+
+def envelope(kind: int, value: object, call_id: int = 1) -> bytes:
+    """A frame with a message in it."""
+    body, _ = MsgpackFormatter().encode(value, VALUES)
+    return HEADER.pack(len(body), kind, 0, 0, call_id) + body
+
+
+VALUE_SEEDS: list[Any] = [
+    None, True, -1, 1 << 80, 1.5, "ann", b"\x00", bytearray(b"x"), (1, (2,)), {1, 2}, frozenset({"a"}),
+    {"a": {"b": [1]}}, {(1, 2): 3}, datetime.datetime(2026, 1, 2, 3), datetime.date(2026, 1, 2), datetime.timedelta(1),
+    1j, range(3), {"x": 1, "at": "2026-01-02T03:04:05"},
+]  # fmt: skip
+ENDPOINT_SEEDS = [
+    *(envelope(CALL, ["bank", "anything", [value], 5.0]) for value in VALUE_SEEDS),
+    envelope(CALL, ["bank", "typed", [{"x": 1}], None, {"names": {"a": {1}}}, {"d": 1}]),
+    envelope(CALL, ["bank", "failing", ["no"], None]),
+    envelope(CALL, ["bank", "ticks", [3], None]) + HEADER.pack(4, 24, 0, 0, 1) + (5).to_bytes(4, "big"),
+    envelope(CALL, ["rpcx", "contract", ["bank", "Bank"], None]),
+    envelope(ONEWAY, ["bank", "audit", ["x"], None], 0),
+    envelope(BATCH, [["bank", "anything", [[1], [2]], None], ["bank", "failing", [["x"]], None]]),
+    envelope(RELEASE, [["Bank/x", 1]], 0),
+    *(data for data in FROM_VECTORS if not data.startswith(MAGIC)),
+]
+MESSAGES = [["bank", "anything", [value], None] for value in VALUE_SEEDS]
+
+TARGETS: dict[str, tuple[Callable[[bytes], object], list[bytes]]] = {
+    "frames": (frames, [*FROM_VECTORS]),
+    "handshake": (handshake, [*FROM_VECTORS]),
+    "welcome": (welcome, [*FROM_VECTORS]),
+    "msgpack": (msgpack, [MsgpackFormatter().encode(message, VALUES)[0] + b"xyz" for message in MESSAGES]),
+    "json": (json_, [JsonFormatter().encode(message, VALUES)[0] for message in MESSAGES]),
+    "url": (
+        url,
+        [b"tcp://127.0.0.1:4000/bank?key=sha256:x", b"pipe://bank/x", b"tcp://[::1]:1", b"dotnet+tcp://h:1/a"],
+    ),
+    "record": (record, [b"roles: a\n-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"]),
+    "nrbf": (nrbf, [*RECORDED]),
+    "dotnet": (dotnet, [request(body, "/app/bank") for body in RECORDED]),
+    "endpoint": (endpoint, ENDPOINT_SEEDS),
+}
+
+
+def _kept(target: str) -> list[bytes]:
+    """What an earlier search found worth keeping: a line each, in base64."""
+    file = Path(__file__).with_name("corpus") / f"{target}.txt"
+    return [base64.b64decode(line) for line in file.read_text().split()] if file.exists() else []
+
+
+for _target, (_, _seeds) in TARGETS.items():
+    _seeds += _kept(_target)
+
+
+def mutated(data: bytes, chance: random.Random) -> bytes:
+    """``data`` with one to five bytes changed, lost, doubled or put in; mostly behind a frame's header."""
+    changed = bytearray(data)
+    for _ in range(chance.randint(1, 5)):
+        at = chance.randrange(chance.choice((0, min(12, len(changed)))), len(changed) + 1)
+        match chance.randrange(4):
+            case 0:
+                changed[at : at + 1] = bytes([chance.randrange(256)])
+            case 1:
+                del changed[at : at + 1]
+            case 2:
+                changed[at:at] = changed[at : at + chance.randrange(9)]
+            case _ if at < len(changed):
+                changed[at] ^= 1 << chance.randrange(8)
+    return bytes(changed)
+
+
+def mutants(target: str, number: int, seed: int = 5) -> list[bytes]:
+    """Some of ``target``'s seeds, changed; the same for the same seed. Each second has its frame's length put right."""
+    chance = random.Random(seed)
+    seeds = TARGETS[target][1]
+    made = []
+    for count in range(number):
+        data = mutated(chance.choice(seeds), chance)
+        if target == "endpoint" and count % 2 and len(data) > HEADER.size:
+            data = (len(data) - HEADER.size).to_bytes(4, "big") + data[4:]
+        made.append(data)
+    return made
