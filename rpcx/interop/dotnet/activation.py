@@ -41,9 +41,8 @@ class Activator(IActivator):
         contract = contract_of(declared.cls) if declared is not None else None
         if contract is None:
             raise ObjectNotFound(f"The type {parse(name)} is not allowed to be client activated", uri=str(parse(name)))
-        instance = self._domain.table.activate(contract.name, list(msg.members.get("__Args") or ()), {})
-        call = serving.get()
-        assert call is not None  # it is being served
+        call: Any = serving.get()  # an IncomingCall: it is being served
+        instance = call.endpoint.gate.create(contract.name, list(msg.members.get("__Args") or ()), {})
         return _response(name, self._domain.export(instance, call.peer, as_value=True))
 
 

@@ -19,6 +19,7 @@ from rpcx.interop.dotnet.nodes import ClassNode
 from rpcx.interop.dotnet.objref import ObjRef, compose
 from rpcx.interop.dotnet.types import CLR_TYPE, ClrType, type_of
 from rpcx.lifetime.lease import Lease
+from rpcx.remoting.access import Gate
 from rpcx.remoting.contract import contract_of
 from rpcx.remoting.objects import Entry, Published
 
@@ -43,8 +44,10 @@ class AppDomain:
 
     # --- objects here --------------------------------------------------------------------------------------------
 
-    def find(self, uri: str) -> Entry:
+    def find(self, uri: str, gate: Gate) -> Entry:
         """The object that a request is for: a URL, or a URI with or without the application's name.
+
+        Whether the peer may call it, its gate says; here it is asked about leases only.
 
         Raises:
             ObjectNotFound: there is none that .NET clients may call.
@@ -61,9 +64,9 @@ class AppDomain:
         if path == ACTIVATION:
             return standing(path, self._activator)
         if path.endswith(SUFFIX):
-            lease = ObjectLease(self, path.removesuffix(SUFFIX))
             self._offered(path.removesuffix(SUFFIX))
-            return standing(path, lease)
+            gate.entry(path.removesuffix(SUFFIX))
+            return standing(path, ObjectLease(self, path.removesuffix(SUFFIX)))
         return self._offered(path)
 
     def _offered(self, path: str) -> Entry:
@@ -121,11 +124,17 @@ class AppDomain:
         return self._lines[key][1]
 
 
-def standing(uri: str, instance: object) -> Published:
-    """The entry of an object that is there without being in the table."""
+class Standing(Published):
+    """An object that is there without being in the table: an activator, a lease."""
+
+    __slots__ = ()
+
+
+def standing(uri: str, instance: object) -> Standing:
+    """Its entry."""
     contract = contract_of(type(instance))
     assert contract is not None  # it is one of this package's
-    return Published(uri, contract, contract.implemented_by(type(instance)), instance)
+    return Standing(uri, contract, contract.implemented_by(type(instance)), instance)
 
 
 def interfaces_of(cls: type, declared: ClrType) -> list[ClrName]:

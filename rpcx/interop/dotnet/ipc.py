@@ -129,4 +129,4 @@ def _facts(sock: socket.socket, name: str) -> PeerFacts:
     mine = os.geteuid()
     if uid is not None and uid != mine:
         raise AccessDenied(f"dotnet+ipc://{name}: the other side runs as user {uid}, this one as user {mine}")
-    return PeerFacts("dotnet+ipc", f"ipc://{name}", pid, uid, gid)
+    return PeerFacts("dotnet+ipc", f"ipc://{name}", pid, uid, gid, owner=uid == mine)

@@ -12,7 +12,7 @@ from typing import Any, Final
 from rpcx.abc import Job, PeerFacts
 from rpcx.errors import AccessDenied, InvalidArguments, ProtocolError, RpcxError
 from rpcx.interop.dotnet import faults, framing
-from rpcx.interop.dotnet.appdomain import AppDomain
+from rpcx.interop.dotnet.appdomain import AppDomain, Standing
 from rpcx.interop.dotnet.binary import read_call, write_return
 from rpcx.interop.dotnet.clrnames import parse
 from rpcx.interop.dotnet.framing import BINARY, Frame, Operation
@@ -61,7 +61,7 @@ class ServerSession(Session):
         super().__init__(domain, facts)
         self._says_oneway = says_oneway
         self._back = back
-        self._detail = domain.realm.detail
+        self._detail = domain.realm.detail and facts.owner
         self._waiting: deque[Frame] = deque()
         self._running: object | None = None  # the call that is not answered yet
 
@@ -100,8 +100,9 @@ class ServerSession(Session):
             call = read_call(frame.body)
             if call.generics:
                 raise InvalidArguments(f"{call.method[:80]} is a generic method: those are not offered")
-            entry = self.domain.find(frame.uri)
+            entry = self.domain.find(frame.uri, self.gate)
             if call.method in SERVICES:
+                self.gate.entry(entry.uri)
                 call.method, entry = SERVICES[0], self.domain.services(entry)
             return self._prepared(call, entry, oneway=oneway)
         except Exception as error:  # noqa: BLE001  # the caller is told, nobody else is concerned
@@ -132,6 +133,8 @@ class ServerSession(Session):
         if call.signature is not None:
             types = [parse(name).bare for name in call.signature]
         signature = surface_of(entry.contract).choose(call.method, call.args, types)
+        if not isinstance(entry, Standing):
+            self.gate.find(entry.uri, signature.method.name)
         return entry.methods[signature.method.name], signature
 
     # --- answers -----------------------------------------------------------------------------------------------

@@ -17,6 +17,7 @@ from rpcx.interop.dotnet.objref import parse as parse_reference
 from rpcx.interop.dotnet.outward import Outward
 from rpcx.interop.dotnet.references import DotnetReference, contract_for, names_for, node_of
 from rpcx.protocol.connection import OPENED
+from rpcx.remoting.access import Gate
 from rpcx.remoting.pending import Pending
 from rpcx.remoting.proxy import Flavour, Proxy, make_proxy
 from rpcx.remoting.references import Caller, Reference
@@ -34,6 +35,7 @@ class Session:
         self.table = domain.realm.table
         self.flavour: Flavour = domain.realm.flavour  # of proxies that arrive here, unless a method says otherwise
         self.holder: Hashable = domain.holder(facts)
+        self.gate: Gate = domain.realm.gate(facts, self.holder)  # what the peer can reach here
         self.error: Exception | None = None  # set when the connection has ended
         self.finished = False  # what is queued still leaves, nothing else
         self.opened = Pending()  # arrives when a driver takes it up: there is no handshake
@@ -160,7 +162,7 @@ class _Resolving:
         parts = parse_reference(node)
         domain = self._session.domain
         if parts.process == domain.process:
-            return self._session.table.home(domain.find(parts.uri).uri)
+            return self._session.gate.home(domain.find(parts.uri, self._session.gate).uri)
         if not parts.server_type:
             raise ObjectNotFound(f"a reference to {parts.uri[:200]!r} that does not say what it is", uri=parts.uri)
         reference = DotnetReference(node, parts, names_for(parts))

@@ -223,3 +223,17 @@ async def in_a_loop(mono):
 
 def test_a_host_in_a_loop_serves_csharp_clients_too(mono):
     asyncio.run(in_a_loop(mono))
+
+
+def test_who_is_not_the_owner_is_under_the_rules_of_the_host(serving, monkeypatch):
+    from rpcx.channels import tcp
+
+    monkeypatch.setattr(tcp, "_admit_all", tcp._admit)  # as a channel would that does not trust the whole machine
+    host = rpcx.Host()
+    host.register(Talk, methods={"notes": {"*"}})
+    host.register(Basket)
+    with Raw(serving(host)) as raw:
+        assert raw.call("talk", "Notes").value == ""
+        assert "no such object or method" in raw.failure("talk", "Note", "x")
+        call = ClassNode("System.Runtime.Remoting.Messaging.ConstructionCall", {"__TypeName": "Shop.Basket"})
+        assert "no such object or method" in raw.failure("RemoteActivationService.rem", "Activate", call)
