@@ -38,7 +38,6 @@ TESTED_ELSEWHERE: dict[str, str] = {
     "rpcx/remoting/endpoint.py": "whole calls: tests/remoting/test_calls.py",
     "rpcx/remoting/incoming.py": "whole calls: tests/remoting/test_calls.py",
     "rpcx/remoting/outgoing.py": "whole calls: tests/remoting/test_calls.py",
-    "rpcx/remoting/pending.py": "whole calls: tests/remoting/test_calls.py",
     "rpcx/remoting/proxy.py": "whole calls: tests/remoting/test_calls.py",
     "rpcx/remoting/requests.py": "whole calls: tests/remoting/test_calls.py",
     "rpcx/remoting/streams.py": "whole calls: tests/remoting/test_calls.py",

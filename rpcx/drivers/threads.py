@@ -636,6 +636,8 @@ class Pump:
         for thread in list(self._threads):
             if thread is not threading.current_thread():
                 thread.join(2.0)
+        for link in list(self._links):  # that the last leader welcomed meanwhile
+            self.drop(link)
         self.workers.close()
         for follower in list(self._followers.values()):
             follower.unpark()

@@ -115,7 +115,7 @@ class LightFuture(Future[Any]):
 
     def settle(self, value: object, error: BaseException | None) -> None:
         """Set the outcome, and tell whoever waits."""
-        if self._state != "PENDING":
+        if self._state != "PENDING" or self._claimed_by("settle") != "settle":
             return  # cancelled
         self._result = value
         if error is not None:
@@ -130,6 +130,14 @@ class LightFuture(Future[Any]):
                 waiter.add_result(self) if error is None else waiter.add_exception(self)
             condition.notify_all()
         self._invoke_callbacks()  # type: ignore[attr-defined]  # the base class's
+
+    def cancel(self) -> bool:
+        """Give it up. False: there is an outcome, or it is being set just now."""
+        return self._claimed_by("cancel") == "cancel" and super().cancel()
+
+    def _claimed_by(self, who: str) -> str:
+        """Who decides the outcome: whoever asks first. One step, so that two threads cannot both be first."""
+        return self.__dict__.setdefault("claimed", who)  # type: ignore[no-any-return]  # a text
 
     def _told(self) -> None:
         """For whoever waits otherwise than by the condition."""

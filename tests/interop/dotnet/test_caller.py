@@ -10,7 +10,16 @@ import pytest
 
 import rpcx
 from rpcx import aio
-from rpcx.errors import AccessDenied, CallTimeout, InvalidArguments, MaybeExecuted, NotSent, ObjectNotFound, RemoteError
+from rpcx.errors import (
+    AccessDenied,
+    CallTimeout,
+    ConnectionLost,
+    InvalidArguments,
+    MaybeExecuted,
+    NotSent,
+    ObjectNotFound,
+    RemoteError,
+)
 from tests.interop.dotnet.shop import (
     Color,
     Counter,
@@ -208,6 +217,8 @@ def test_a_server_that_dies_under_a_call_leaves_it_unknown(mono):
             process.kill()
             with pytest.raises(MaybeExecuted):
                 future.result(10)
+            with pytest.raises(ConnectionLost):  # MaybeExecuted, if its own connection's end is noticed only now
+                server.get(Talk, "talk").notes()
             with pytest.raises(NotSent):
                 server.get(Talk, "talk").notes()
 
