@@ -8,7 +8,7 @@ from typing import Any, Final
 from rpcx.abc import Buffer, Job, Link, PeerFacts
 from rpcx.errors import ConnectionLost, ForkedConnection, LimitExceeded, ProtocolError
 from rpcx.interop.pyro.daemon import Daemon
-from rpcx.interop.pyro.message import LARGEST, Message, Messages, write
+from rpcx.interop.pyro.message import Message, Messages, write
 from rpcx.remoting.pending import Pending
 from rpcx.security import audit
 
@@ -85,8 +85,7 @@ class Session:
         return bool(self._out)
 
     def held_back(self, count: int) -> None:
-        if count > LARGEST:
-            self._end(LimitExceeded(f"{count} bytes wait to be read by the peer"))
+        """While much waits the driver reads no further requests, which bounds what a peer can let pile up."""
 
     def lost(self, error: Exception) -> None:
         self._end(error)

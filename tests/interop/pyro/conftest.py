@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 import rpcx
-from tests.interop.pyro.peer import Peer
+from tests.interop.pyro.peer import Daemon, Peer
 from tests.interop.pyro.shop import Account, Bank
 
 
@@ -21,5 +21,13 @@ def location() -> Iterator[str]:
 def peer() -> Iterator[Peer]:
     """Stock Pyro5."""
     started = Peer()
+    yield started
+    started.close()
+
+
+@pytest.fixture
+def daemon() -> Iterator[Daemon]:
+    """A stock daemon and its name server."""
+    started = Daemon()
     yield started
     started.close()

@@ -4,7 +4,9 @@ It is told ``[lines of Python, names]`` as JSON, and answers ``[repr of `result`
 """
 
 import json
+import subprocess
 import sys
+from pathlib import Path
 
 CLIENT = """
 import json, sys, traceback
@@ -35,8 +37,6 @@ class Peer:
     """Somebody who uses Pyro5."""
 
     def __init__(self) -> None:
-        import subprocess
-
         self._process = subprocess.Popen(
             [sys.executable, "-c", CLIENT], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
@@ -61,3 +61,22 @@ class Peer:
         self._process.stdin.close()
         self._process.wait(10)
         self._process.stdout.close()
+
+
+class Daemon:
+    """A stock daemon and its name server."""
+
+    def __init__(self, port: str = "0") -> None:
+        program = Path(__file__).with_name("daemon.py")
+        self.process = subprocess.Popen(
+            [sys.executable, str(program), "names", port], stdout=subprocess.PIPE, text=True
+        )
+        assert self.process.stdout is not None
+        self.location = self.process.stdout.readline().strip()
+        self.names = self.process.stdout.readline().strip()
+
+    def close(self) -> None:
+        self.process.kill()
+        self.process.wait()
+        assert self.process.stdout is not None
+        self.process.stdout.close()

@@ -1,6 +1,7 @@
 """What the tests offer to Pyro5 clients."""
 
 import threading
+import time
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 
@@ -41,6 +42,12 @@ class Account:
         return Receipt(receipt.owner.upper(), receipt.amount + 1)
 
 
+@rpcx.remote
+class Callback:
+    def told(self, text: str) -> str:
+        raise NotImplementedError
+
+
 class Odd(Exception):
     """No Pyro client knows it."""
 
@@ -76,6 +83,15 @@ class Bank:
     def notes(self) -> list[str]:
         assert self.noticed.wait(10)
         return self.noted
+
+    @rpcx.method(blocking=True)
+    def call_back(self, where: str) -> str:
+        with rpcx.get(where, Callback, insecure=True) as callback:
+            return callback.told("done")
+
+    @rpcx.method(blocking=True)
+    def slow(self, seconds: float) -> None:
+        time.sleep(seconds)
 
     def imaginary(self) -> complex:
         return 1j

@@ -1,15 +1,13 @@
 """rpcx calls objects in a stock Pyro5 daemon, in a process of its own."""
 
 import asyncio
-import subprocess
-import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 import rpcx
 import rpcx.aio
+from tests.interop.pyro.peer import Daemon
 
 
 @rpcx.remote
@@ -61,32 +59,6 @@ class Bank:
 
     def absent(self) -> None:
         raise NotImplementedError
-
-
-class Daemon:
-    """A stock daemon and its name server."""
-
-    def __init__(self, port: str = "0") -> None:
-        program = Path(__file__).with_name("daemon.py")
-        self.process = subprocess.Popen(
-            [sys.executable, str(program), "names", port], stdout=subprocess.PIPE, text=True
-        )
-        assert self.process.stdout is not None
-        self.location = self.process.stdout.readline().strip()
-        self.names = self.process.stdout.readline().strip()
-
-    def close(self) -> None:
-        self.process.kill()
-        self.process.wait()
-        assert self.process.stdout is not None
-        self.process.stdout.close()
-
-
-@pytest.fixture
-def daemon():
-    started = Daemon()
-    yield started
-    started.close()
 
 
 @pytest.fixture(params=["serpent", "json", "msgpack"])

@@ -164,3 +164,42 @@ def test_a_loop_serves_as_well(peer):
             return await asyncio.to_thread(peer.run, code)
 
     assert asyncio.run(serve()) == "8"
+
+
+def test_from_a_client_that_never_reads_no_more_is_taken(location, bank):
+    host, _, port = location.partition(":")
+    hello = write(Message(message.CONNECT, 1, 0, b"{'handshake': 'x', 'object': 'bank'}"))
+    body = b"('bank', 'echo', ('%s',), {})" % (b"x" * 4_000_000)
+    with socket.create_connection((host, int(port)), 10) as stranger:
+        stranger.sendall(hello)
+        stranger.settimeout(2)
+        with pytest.raises(TimeoutError):
+            for seq in range(200):
+                stranger.sendall(write(Message(message.INVOKE, 1, seq, body)))
+        assert bank.run("result = bank.greet('ann')") == "'hello ann'"
+
+
+def test_a_client_that_gives_up_waiting_leaves_the_host_well(bank, location):
+    with pytest.raises(PyroError, match="TimeoutError"):
+        bank.run("bank._pyroTimeout = 0.05; bank.slow(0.3)")
+    assert bank.run("bank._pyroTimeout = 10; result = bank.greet('ann')") == "'hello ann'"
+
+
+CALLBACK = """
+import threading, Pyro5.api
+@Pyro5.api.expose
+class Callback:
+    def told(self, text):
+        self.text = text
+        return text.upper()
+back = Pyro5.api.Daemon(host='127.0.0.1')
+callback = Callback()
+back.register(callback)
+threading.Thread(target=back.requestLoop, daemon=True).start()
+result = bank.call_back(callback)
+"""
+
+
+def test_a_method_may_call_back_if_it_wants_to(bank):
+    assert bank.run(CALLBACK) == "'DONE'"
+    assert bank.run("back.shutdown(); result = callback.text") == "'done'"
