@@ -36,6 +36,7 @@ from rpcx.errors import (
     RpcxError,
 )
 from rpcx.host import Host
+from rpcx.lifetime.holders import Quotas
 from rpcx.lifetime.lease import Lease
 from rpcx.protocol.handshake import Limits
 from rpcx.remoting.decorators import client_activated, method, oneway, remote, single_call, singleton
@@ -70,6 +71,7 @@ __all__ = [
     "ObjectNotFound",
     "PeerFacts",
     "ProtocolError",
+    "Quotas",
     "RemoteError",
     "RpcxError",
     "Server",

@@ -19,10 +19,12 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from rpcx.channels.urls import parse
 from rpcx.errors import AccessDenied
+from rpcx.lifetime.holders import Quotas
 from rpcx.lifetime.lease import Lease
 from rpcx.protocol.handshake import Limits
 from rpcx.remoting.contract import contract_of
 from rpcx.remoting.rules import rule
+from rpcx.security.guard import Admission, networks
 
 LARGEST: Final = 1 << 20  # bytes of a file
 
@@ -39,6 +41,12 @@ def _url(url: str) -> str:
     return url
 
 
+def _networks(allow_from: list[str]) -> list[str]:
+    networks(allow_from)
+    return allow_from
+
+
+Networks = Annotated[list[str], AfterValidator(_networks)]
 Allow = Annotated[
     list[str],
     AfterValidator(_words),
@@ -61,6 +69,8 @@ def _model(name: str, of: type, doc: str) -> type[Strict]:
 
 
 LimitsPart = _model("Limits", Limits, "Bounds for what clients send; sizes in bytes, times in seconds.")
+QuotasPart = _model("Quotas", Quotas, "How many objects may live.")
+AdmissionPart = _model("Admission", Admission, "Bounds for who has not proved who it is.")
 LeasePart = _model("Lease", Lease, "How long objects live, in seconds.")
 
 
@@ -88,6 +98,7 @@ class ChannelPart(Strict):
     insecure: bool = Field(default=False, description="Plain TCP, on loopback only: every user there is the owner.")
     allow_uids: list[int | str] = Field(default=[], description="Users of this machine that a pipe lets in besides.")
     allow_gids: list[int | str] = Field(default=[], description="Groups, likewise.")
+    allow_from: Networks | None = Field(default=None, description="Networks that clients come from, for this one only.")
 
 
 class Config(Strict):
@@ -101,6 +112,9 @@ class Config(Strict):
     grace: float | None = Field(default=None, ge=0, description="Seconds a lost client has to come back.")
     custom_errors: bool = Field(default=False, description="Send no tracebacks, not even to the owner.")
     limits: LimitsPart | None = None  # type: ignore[valid-type]  # made above
+    quotas: QuotasPart | None = None  # type: ignore[valid-type]  # made above
+    admission: AdmissionPart | None = None  # type: ignore[valid-type]  # made above
+    allow_from: Networks = Field(default=[], description="Networks that clients come from; empty: any.")
     lease: LeasePart | None = Field(default=None, description="Of client-activated classes that say none.")  # type: ignore[valid-type]  # made above
     audit: AuditPart | None = None
 
@@ -159,6 +173,9 @@ def made(file: str | os.PathLike[str], host: type[T]) -> T:
     if config.grace is not None:
         options["grace"] = config.grace
     options["limits"] = _part(config.limits, Limits, path, "limits")
+    options["quotas"] = _part(config.quotas, Quotas, path, "quotas")
+    options["admission"] = _part(config.admission, Admission, path, "admission")
+    options["allow_from"] = config.allow_from
     options["lease"] = _part(config.lease, Lease, path, "lease")
     classes = _classes(config, path)
     if config.audit is not None:
@@ -186,8 +203,9 @@ def _furnish(running: Any, config: Config, classes: list[type], path: Path) -> N
         where = f"channels[{index}]"
         try:
             running.listen(
-                channel.url, insecure=channel.insecure, allow_uids=channel.allow_uids, allow_gids=channel.allow_gids
-            )
+                channel.url, insecure=channel.insecure, allow_uids=channel.allow_uids, allow_gids=channel.allow_gids,
+                allow_from=channel.allow_from,
+            )  # fmt: skip
         except (AccessDenied, ValueError, OSError) as error:
             raise _placed(error, f"{path}: {where}: ") from error
 

@@ -19,6 +19,7 @@ from rpcx.abc import Job, Listener, PeerFacts, Session, Stream
 from rpcx.channels.urls import parse
 from rpcx.drivers.threads import Pump
 from rpcx.drivers.waiting import SPIN_SECONDS
+from rpcx.lifetime.holders import Quotas
 from rpcx.lifetime.lease import Lease
 from rpcx.plugins import channel as find_channel
 from rpcx.protocol.handshake import Limits
@@ -55,6 +56,7 @@ class Host:
         formatters: names offered to clients, by preference.
         sinks: the chain calls pass through (objects, or names of installed plug-ins), the same on both ends.
         limits: bounds for what clients send.
+        quotas: how many objects may live here: in all, of one client, of one principal.
         grace: seconds a lost client has to come back before what it held is released.
         custom_errors: send only type and message of exceptions, no traceback.
         allow: who may call what has a name and no rule of its own, besides the owner: roles, "principal:NAME", "*"
@@ -85,13 +87,14 @@ class Host:
         admission: Admission | None = None,
         allow_from: Sequence[str] = (),
         lease: Lease | None = None,
+        quotas: Quotas | None = None,
     ) -> None:
         self._doorkeeper = Doorkeeper(admission or Admission())
         self._allow_from = networks(allow_from)
         self._realm = Realm(
             role="server", flavour="sync", formatters=formatters, sinks=sinks, limits=limits or Limits(),
             grace=grace, custom_errors=custom_errors, spawn=self._run, rearm=self._rearm,
-            access=Access(allow, authorize), doorkeeper=self._doorkeeper,
+            access=Access(allow, authorize), doorkeeper=self._doorkeeper, quotas=quotas,
             join=self._join, admit=self._admit,
         )  # fmt: skip
         if lease is not None:

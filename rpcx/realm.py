@@ -17,7 +17,7 @@ from typing import Any, Final
 from rpcx.abc import Address, Job, Listener, PeerFacts, Session, Stream
 from rpcx.context import options
 from rpcx.errors import LimitExceeded
-from rpcx.lifetime.manager import AskSponsor, LeaseManager
+from rpcx.lifetime.manager import AskSponsor, LeaseManager, Quotas
 from rpcx.plugins import formatter as find_formatter
 from rpcx.protocol.connection import Connection, Role
 from rpcx.protocol.handshake import Limits, Offer
@@ -121,13 +121,14 @@ class Realm:
         rearm: Callable[[], None],
         access: Access | None = None,
         doorkeeper: Doorkeeper | None = None,
+        quotas: Quotas | None = None,
         join: Callable[[Stream, Session], bool],
         admit: Callable[[Listener, Callable[[PeerFacts], Session]], None],
     ) -> None:
         self.access = access or Access()
         self._doorkeeper = doorkeeper  # a host's
         self.flavour: Flavour = flavour
-        self.table = ObjectTable(LeaseManager(grace=grace), time.monotonic, self._dispose, rearm)
+        self.table = ObjectTable(LeaseManager(grace=grace, quotas=quotas), time.monotonic, self._dispose, rearm)
         self.facts: dict[str, object] = {"name": _program(), "pid": os.getpid()}
         self.table.publish(HostService(self.table, self.facts), HOST_URI)
         self.endpoints: set[Endpoint] = set()
@@ -245,7 +246,8 @@ class Realm:
         if before is not None:
             endpoint.adopt(before)
         with self.table.lock:
-            self.table.manager.holder_back(endpoint.holder, time.monotonic())
+            owner = "owner" if facts.owner else facts.principal or facts.uid  # sessions come and go; it answers for all
+            self.table.manager.holder_back(endpoint.holder, time.monotonic(), owner)
 
     def _ended(self, endpoint: Endpoint, error: Exception | None) -> None:
         if isinstance(error, LimitExceeded):

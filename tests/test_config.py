@@ -46,6 +46,12 @@ chain = true
 message = 100_000
 in_flight = 7
 
+[quotas]
+per_principal = 9
+
+[admission]
+strangers = 11
+
 [lease]
 initial = 77
 
@@ -90,6 +96,8 @@ def test_all_that_a_file_says_holds(directory):
         assert [url.partition(":")[0] for url in host.urls] == ["inproc", "tcp"]
         assert list(realm._formatters) == ["json"]
         assert (realm._limits.message, realm._limits.in_flight) == (100_000, 7)
+        assert realm.table.manager.quotas == rpcx.Quotas(per_principal=9)
+        assert host._doorkeeper._guard.rules == rpcx.Admission(strangers=11)
         assert realm._custom_errors
         rules = realm.table.find("savings").rules
         assert rules == {"balance": {"tellers", "principal:ann"}, "close_day": {"ops"}}
@@ -132,6 +140,10 @@ def test_what_is_not_said_is_as_ever(directory):
         ("[limits]\nmessage = 5\n" + SMALL, r"limits: Limits\(message=5\)"),
         ("[limits]\nmesage = 5\n" + SMALL, r"limits\.mesage: there is no such key"),
         ("[lease]\ninitial = 0\n" + SMALL, r"lease: Lease\(initial=0"),
+        ("[quotas]\nper_host = 0\n" + SMALL, r"quotas: Quotas\(per_host=0"),
+        ("[admission]\nstrangers = 0\n" + SMALL, r"admission: Admission\(strangers=0"),
+        ("allow_from = ['here']\n" + SMALL, r"allow_from: .*'here' is no network"),
+        (SMALL + "allow_from = ['here']\n", r"channels\[0\]\.allow_from: .*'here' is no network"),
         (SMALL + "allow_uids = ['nobody-of-this-name']\n", r"channels\[0\]: .*are for pipe://"),
         (SMALL.replace("inproc://", "pipe://") + "allow_uids = ['nobody-of-this-name']\n", r"channels\[0\]: .*no user"),
         ("objects = 5 5", r"app\.toml: it is no TOML: "),

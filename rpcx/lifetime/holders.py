@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from rpcx.errors import LimitExceeded
+from rpcx.lifetime.accounts import Accounts
 from rpcx.lifetime.lease import LiveLease
 
 GONE_HOLDERS: Final = 10_000  # remembered; a call that outlives so many clients leaks one reference
@@ -28,20 +29,29 @@ class Quotas:
 
     Attributes:
         per_holder: different objects one holder may hold.
+        per_principal: live objects that were first handed to sessions of one principal, held still or not.
         per_host: objects that may live on the host.
     """
 
     per_holder: int = 10_000
+    per_principal: int = 100_000
     per_host: int = 2_000_000
+
+    def __post_init__(self) -> None:
+        for name in ("per_holder", "per_principal", "per_host"):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+                raise ValueError(f"Quotas({name}={value!r}): a number of objects, at least 1, is needed")
 
 
 class Holders:
     """The table of holders. Methods that let go return the leases that nobody holds any more."""
 
-    __slots__ = ("_gone", "_held", "_lost", "grace")
+    __slots__ = ("_gone", "_held", "_lost", "accounts", "grace")
 
     def __init__(self, grace: float) -> None:
         self.grace = grace  # seconds
+        self.accounts = Accounts()
         self._held: dict[Hashable, dict[LiveLease, int]] = {}  # holder → what → how often it received it
         self._lost: OrderedDict[Hashable, float] = OrderedDict()  # → when its grace is over; in that order
         self._gone: OrderedDict[Hashable, None] = OrderedDict()  # newest last
@@ -92,20 +102,24 @@ class Holders:
             if not held:
                 del self._held[holder]
         lease.holders = ()
+        self.accounts.ended(lease)
 
     def lose(self, holder: Hashable, now: float) -> None:
         """Its connection died: its grace time begins, unless it has begun or is over."""
         if holder not in self._gone:
             self._lost.setdefault(holder, now + self.grace)
 
-    def back(self, holder: Hashable) -> None:
-        """It is here, for the first time or again."""
+    def back(self, holder: Hashable, owner: Hashable = None) -> None:
+        """It is here, for the first time or again; a session of ``owner``, if that is known."""
+        if owner is not None:
+            self.accounts.opened(holder, owner)
         self._lost.pop(holder, None)
         self._gone.pop(holder, None)
 
     def go(self, holder: Hashable) -> list[LiveLease]:
         """It is gone."""
         self._lost.pop(holder, None)
+        self.accounts.forget(holder)
         self._gone[holder] = None
         self._gone.move_to_end(holder)
         if len(self._gone) > GONE_HOLDERS:

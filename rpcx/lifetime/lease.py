@@ -127,7 +127,7 @@ class LiveLease:
     """The life of one object. Read it freely; only the `LeaseManager` changes it."""
 
     __slots__ = (
-        "abandoned", "asking", "deadline", "entry", "expiry", "holders", "kept", "moment", "object_id",
+        "abandoned", "account", "asking", "deadline", "entry", "expiry", "holders", "kept", "moment", "object_id",
         "patience", "pins", "refusals", "renewal", "sponsors", "state", "terms", "waiting",
     )  # fmt: skip
 
@@ -143,6 +143,7 @@ class LiveLease:
         self.waiting = False  # it was pinned when something was to be done: look when the last call leaves
         self.holders: tuple[Hashable, ...] | set[Hashable] = ()  # who holds it, each once; see FEW_HOLDERS
         self.abandoned: str | None = None  # why, once its last holder is gone; None: held, or never was
+        self.account: Hashable = None  # whom it is charged to (see `Accounts`); None: nobody received it yet
         self.kept = False  # a client renewed it explicitly: being released does not end it any more
         self.sponsors: Mapping[Hashable, Sponsorship] = NO_SPONSORS  # replaced, not changed; 16 at most
         self.asking: Sponsorship | None = None  # whose answer is awaited, in RENEWING

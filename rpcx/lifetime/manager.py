@@ -284,13 +284,14 @@ class LeaseManager:
 
         Raises:
             ObjectNotFound, ObjectExpired: there is no such object, or no more.
-            LimitExceeded: it holds too many different objects.
+            LimitExceeded: it holds too many different objects, or its owner has too many that live.
         """
         lease = self._find(object_id, now)
         if self._holders.is_gone(holder):
             if not lease.holders:
                 self._abandon([lease], "its holder had gone before receiving it", now)
             return
+        self._holders.accounts.charge(holder, lease, self.quotas.per_principal)
         self._holders.hold(holder, lease, count, self.quotas.per_holder)
         lease.abandoned = None
         lease.hand_out()
@@ -306,9 +307,9 @@ class LeaseManager:
         self._lose_sponsors(holder, now)
         self._holders.lose(holder, now)
 
-    def holder_back(self, holder: Hashable, now: float) -> None:  # every event has its time
-        """It is here, for the first time or again: it keeps what it held. What was released stays so."""
-        self._holders.back(holder)
+    def holder_back(self, holder: Hashable, now: float, owner: Hashable = None) -> None:  # every event has its time
+        """It is here, maybe again: it keeps what it did not release. What it is given is charged to ``owner``."""
+        self._holders.back(holder, owner)
 
     def holder_gone(self, holder: Hashable, now: float) -> None:
         """It said goodbye: all it held is released. It holds nothing any more, until `holder_back`."""

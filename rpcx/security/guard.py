@@ -56,6 +56,12 @@ class Admission:
     per_principal: int = 64
     exempt_local: bool = True
 
+    def __post_init__(self) -> None:
+        for name in ("strangers", "per_source", "rate", "burst", "connections", "per_principal"):
+            value = getattr(self, name)
+            if not (value is None and name == "connections") and not (isinstance(value, int | float) and value >= 1):
+                raise ValueError(f"Admission({name}={value!r}): a number of at least 1 is needed")
+
     def most(self) -> int:
         """How many connections there may be."""
         if self.connections is not None:
