@@ -1,8 +1,6 @@
 """``rpcx firewall``."""
 
 import json
-import shutil
-import subprocess
 
 import pytest
 from typer.testing import CliRunner
@@ -25,13 +23,6 @@ def test_rules_for_nft_accept_the_networks_and_drop_the_rest():
         "add rule inet rpcx_4000 input ip6 saddr { 2001:db8::/32 } tcp dport 4000 accept",
         "add rule inet rpcx_4000 input tcp dport 4000 drop",
     ]
-
-
-@pytest.mark.skipif(shutil.which("nft") is None, reason="this platform has no nft")
-def test_nft_understands_them():
-    rules = "\n".join(printed("tcp://0.0.0.0:4000", *NETWORKS))
-    checked = subprocess.run(["nft", "--check", "-f", "-"], input=rules, text=True, capture_output=True, check=False)
-    assert checked.returncode == 0 or "Operation not permitted" in checked.stderr, checked.stderr
 
 
 def test_rules_for_ufw_deny_after_they_allowed():
