@@ -66,7 +66,7 @@ class ClientSession(Session):
         super().attach(link, now)
         self._attached.set()
 
-    def _frame(self, frame: Frame, now: float) -> Sequence[Job]:
+    def _arrived(self, frame: Frame, now: float) -> Sequence[Job]:
         if frame.operation is not Operation.REPLY:
             raise ProtocolError("a call, where only answers are expected")
         if self.unanswered:

@@ -67,7 +67,7 @@ class ServerSession(Session):
 
     # --- calls -------------------------------------------------------------------------------------------------
 
-    def _frame(self, frame: Frame, now: float) -> Sequence[Job]:
+    def _arrived(self, frame: Frame, now: float) -> Sequence[Job]:
         if frame.operation is Operation.REPLY:
             raise ProtocolError("an answer, where only calls are expected")
         with self._lock:

@@ -57,7 +57,7 @@ class Requests(Session):
 
     # --- what comes in -----------------------------------------------------------------------------------------
 
-    def _message(self, request: Message, now: float) -> Sequence[Job]:
+    def _arrived(self, request: Message, now: float) -> Sequence[Job]:
         if request.kind == message.RESULT and self.opened.arrived:
             waiting = self._waiting.pop(request.seq, None)
             if waiting is None:

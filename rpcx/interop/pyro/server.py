@@ -66,7 +66,7 @@ class ServerSession(Session):
 
     # --- what comes in -----------------------------------------------------------------------------------------
 
-    def _message(self, request: Message, now: float) -> Sequence[Job]:
+    def _arrived(self, request: Message, now: float) -> Sequence[Job]:
         if request.kind == message.PING:
             self._reply(request, message.PING, b"pong")
             return ()
