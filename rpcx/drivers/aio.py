@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from rpcx.abc import Buffer, Job, Listener, PeerFacts, Session, Stream, Timed, Waitable
+from rpcx.drivers.links import FLOOD, LINGER_SECONDS
 from rpcx.errors import ConnectionLost
 
 log = logging.getLogger("rpcx")
@@ -22,7 +23,9 @@ JOIN_BYTES: Final = 65536  # buffers up to this size together are joined before 
 class AioLink(asyncio.Protocol):
     """One connection in a loop."""
 
-    def __init__(self, stream: Stream, session: Session, dropped: Callable[["AioLink"], None]) -> None:
+    def __init__(
+        self, stream: Stream, session: Session, dropped: Callable[["AioLink"], None], *, holds_back: bool
+    ) -> None:
         self.facts: PeerFacts = stream.facts
         self.session = session
         self.gone = asyncio.Event()  # set when the transport has closed
@@ -32,7 +35,10 @@ class AioLink(asyncio.Protocol):
         self._stream = stream  # kept, so that its socket is closed with it
         self._transport: asyncio.Transport | None = None  # set when connected
         self._timer: asyncio.TimerHandle | None = None
+        self._lingering: asyncio.TimerHandle | None = None  # while it closes, and its peer takes what is left
         self._batching = False  # running what one read brought; sends wait for the end
+        self._holds_back = holds_back  # a host's: a client that takes no answers is read no further
+        self._full = False  # more waits to be sent than the transport likes
         self._flushing = False  # a flush is on its way from another thread, or due soon
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -55,8 +61,9 @@ class AioLink(asyncio.Protocol):
         return False
 
     def connection_lost(self, exc: Exception | None) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
+        for timer in (self._timer, self._lingering):
+            if timer is not None:
+                timer.cancel()
         reason = f"the connection broke: {exc}" if exc is not None else "it was closed"
         self.session.lost(ConnectionLost(reason))
         self._stream.close()
@@ -64,9 +71,13 @@ class AioLink(asyncio.Protocol):
         self._dropped(self)
 
     def pause_writing(self) -> None:
+        self._full = True
         self._note_backlog()
 
     def resume_writing(self) -> None:
+        self._full = False
+        if self._holds_back and self._transport is not None:
+            self._transport.resume_reading()
         self._note_backlog()
 
     def _note_backlog(self) -> None:
@@ -138,8 +149,16 @@ class AioLink(asyncio.Protocol):
             self._from_outside(self.close)
             return
         self._write()
-        if self._transport is not None:
-            self._transport.close()
+        self._close()
+
+    def _close(self) -> None:
+        """Close when what waits has been sent; or without that after a while, if its peer does not take it."""
+        transport = self._transport
+        if transport is None or transport.is_closing():
+            return
+        transport.close()
+        if transport.get_write_buffer_size():
+            self._lingering = self._loop.call_later(LINGER_SECONDS, transport.abort)
 
     # --- within --------------------------------------------------------------------------------------------
 
@@ -166,8 +185,8 @@ class AioLink(asyncio.Protocol):
             self._batching = False
         if self.session.ready:
             self._write()
-        if self.session.finished and self._transport is not None:
-            self._transport.close()
+        if self.session.finished:
+            self._close()
 
     def _start(self, job: Job) -> None:
         if job.is_async:
@@ -194,6 +213,8 @@ class AioLink(asyncio.Protocol):
             else:
                 for buffer in buffers:  # not writelines: it ignored back-pressure in 3.12.0-8 (CVE-2024-12254)
                     transport.write(buffer)
+        if self._full and self._holds_back and transport.get_write_buffer_size() > FLOOD:
+            transport.pause_reading()
 
 
 def _logged(running: "asyncio.Future[None]") -> None:
@@ -248,7 +269,7 @@ class AioPump:
 
     async def add(self, stream: Any, session: Session, *, accepted: bool = False) -> AioLink:  # has a .socket
         """Serve a connection from now on."""
-        link = AioLink(stream, session, self._links.discard)
+        link = AioLink(stream, session, self._links.discard, holds_back=accepted)
         self._links.add(link)
         if accepted:
             await self._loop.connect_accepted_socket(lambda: link, stream.socket)

@@ -11,6 +11,7 @@ from rpcx.drivers.workers import LOOP, Workers
 CORK: Final = 16  # messages that wait for one another at most (`flush_soon`)
 CORK_SECONDS: Final = 0.0005  # after a pause this long the first message leaves at once
 FLOOD: Final = 8 << 20  # bytes that may wait for a client to take them before it is read no further (NATS: 64 MiB)
+LINGER_SECONDS: Final = 5.0  # what waits for a peer when the session is over leaves within these, or never
 NEVER: Final = float("inf")
 
 monotonic = time.monotonic
@@ -31,6 +32,7 @@ class Pumping(Protocol):
     def cork_quietly(self, link: "ThreadLink", /) -> None: ...
     def arm(self, link: "ThreadLink", /) -> None: ...
     def watch_room(self, link: "ThreadLink", /) -> None: ...
+    def linger(self, link: "ThreadLink", /) -> None: ...
     def broken(self, link: "ThreadLink", error: OSError, /) -> None: ...
     def drop(self, link: "ThreadLink", /) -> None: ...
 
@@ -44,6 +46,7 @@ class ThreadLink:
         self.facts: PeerFacts = stream.facts
         self.closed = False  # the stream is
         self.backlog: list[Buffer] = []  # given out by the session, not taken by the stream yet
+        self.lingers_until = NEVER  # set when the session is over and something waits to be sent still
         self.armed = NEVER  # when the pump will next ask the session for its timer
         self.flooded = False  # so much waits that nothing more is read until the peer takes some
         self._pump = pump
@@ -141,7 +144,8 @@ class ThreadLink:
         self.send()
         if not self.backlog:
             self._pump.drop(self)
-        # else: the pump drops it when the rest has left
+        else:
+            self._pump.linger(self)
 
     @property
     def drained(self) -> bool:

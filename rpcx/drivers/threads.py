@@ -29,7 +29,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from rpcx.abc import Job, Listener, Session, Stream, Timed, Waitable
-from rpcx.drivers.links import NEVER, ThreadLink
+from rpcx.drivers.links import LINGER_SECONDS, NEVER, ThreadLink
 from rpcx.drivers.timers import Timers
 from rpcx.drivers.waiting import SPIN_SECONDS, Spinner, give_way
 from rpcx.drivers.workers import LOOP, Workers
@@ -136,10 +136,18 @@ class Pump:
     def arm(self, link: ThreadLink) -> None:
         """The link's timer may be due earlier than known."""
         due = link.session.due()
+        if link.lingers_until != NEVER:
+            due = link.lingers_until
         if due is not None and due < link.armed:
             self._timers.arm(link, due)
             if due < self._sleeps_until:
                 self.wake()
+
+    def linger(self, link: ThreadLink) -> None:
+        """Its session is over: what waits to be sent has a while to leave, then it is dropped."""
+        if link.lingers_until == NEVER:
+            link.lingers_until = monotonic() + LINGER_SECONDS
+        self.arm(link)
 
     def rearm(self) -> None:
         """A `Timed` may be due earlier than known."""
@@ -384,6 +392,8 @@ class Pump:
         link.send()
         if link.drained:
             self.drop(link)
+        elif not link.closed:
+            self.linger(link)
 
     def _welcome(self, listener: Listener) -> None:
         for _ in range(64):  # then others get their turn
@@ -468,6 +478,8 @@ class Pump:
                 self._queue(link, link.session.tick(now))
                 if not link.closed:
                     link.send()
+            if now >= link.lingers_until:
+                self.drop(link)  # its peer takes nothing, or too little
             if not link.closed:
                 self.arm(link)
 
