@@ -89,6 +89,8 @@ class Msgpack:
             )  # fmt: skip
         except (RecursionError, msgpack.exceptions.StackError):
             raise LimitExceeded("lists are nested too deeply") from None
+        except TypeError:
+            raise ValueError("a map has a list or a map as a key") from None
 
     def dumps(self, value: object) -> bytes:
         packed: bytes = msgpack.Packer(use_bin_type=True, default=_packable).pack(value)

@@ -68,3 +68,9 @@ def test_any_bytes_are_a_tree_or_a_value_error(name, data):
         ALL[name].loads(data)
     except (ValueError, LimitExceeded):
         pass
+
+
+@pytest.mark.parametrize("data", [b"\x81\x80\x00", b"\x81\x90\x00"])
+def test_a_map_that_is_a_key_is_a_value_error(data):
+    with pytest.raises(ValueError, match="as a key"):
+        ALL["msgpack"].loads(data)
