@@ -20,7 +20,7 @@ import psutil
 import pytest
 from hypothesis import settings
 
-SETTLE_SECONDS = 3.0  # for what a test closed to be gone really
+SETTLE_SECONDS = 8.0  # for what a test closed to be gone really
 KEPT_THREAD = "rpcx-async"  # the one thread rpcx keeps: the event loop of async methods, made at first use
 KEPT_FILES = ("anon_inode:[eventpoll]", "socket:", "socket:")  # and what an event loop has open
 PLATFORM_SKIPS = (

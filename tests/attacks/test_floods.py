@@ -85,7 +85,16 @@ def connect_from(source: str, where: tuple[str, int], stack: ExitStack) -> socke
 
 
 def call_takes(url: str) -> float:
-    """Seconds that a good client takes to connect, call and leave."""
+    """Seconds that a good client takes to connect, call and leave; the best of three, if the machine is busy."""
+    best = one_call_takes(url)
+    for _ in range(2):
+        if best < 0.5:
+            break
+        best = min(best, one_call_takes(url))
+    return best
+
+
+def one_call_takes(url: str) -> float:
     begun = time.monotonic()
     with rpcx.connect(url, insecure=True, timeout=5) as server:
         assert server.get(Bank).add(1, 2) == 3
