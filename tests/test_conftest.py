@@ -56,8 +56,8 @@ def test_passes(): ...
 def run(folder: Path, source: str, *options: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """pytest over ``source`` under this suite's conftest."""
     conftest = CONFTEST.read_text()
-    assert "SETTLE_SECONDS = 3.0" in conftest
-    (folder / "conftest.py").write_text(conftest.replace("SETTLE_SECONDS = 3.0", "SETTLE_SECONDS = 0.5"))
+    assert "SETTLE_SECONDS = 8.0" in conftest
+    (folder / "conftest.py").write_text(conftest.replace("SETTLE_SECONDS = 8.0", "SETTLE_SECONDS = 0.5"))
     (folder / "test_sample.py").write_text(source)
     (folder / "pytest.ini").write_text("[pytest]\n")
     kept = {key: value for key, value in os.environ.items() if key != "CI" and not key.startswith("PYTEST_")}
