@@ -200,22 +200,21 @@ async def batch(proxy: Any) -> AsyncIterator[Any]:  # a proxy; a recorder with i
         raise TypeError(f"rpcx.aio.batch({proxy!r}): a remote object's proxy is needed")
     recorder = Batch(proxy._rpcx_ref, proxy._rpcx_contract)  # of our proxies
     yield recorder
-    if recorder._calls:
+    if recorder._runs:
         await _send(recorder)
 
 
 async def _send(recorder: Batch) -> None:
     endpoint: Any = recorder._reference.endpoint  # an Endpoint, which also sends batches
     if endpoint.calls_pass_sinks:
-        for (method, args, kwargs), future in zip(recorder._calls, recorder._futures, strict=True):
+        for (method, args, kwargs), future in zip(recorder._calls(), recorder._futures, strict=True):
             try:
                 future.settle(await endpoint.call_async(recorder._reference, method, args, kwargs), None)
             except Exception as error:  # noqa: BLE001  # it is the future's outcome
                 future.settle(None, error)
         return
     try:
-        answers = await endpoint.batch_async(recorder._reference, recorder._calls)
+        recorder._answered(*await endpoint.batch_async(recorder._reference, recorder._runs))
     except BaseException as error:
-        recorder._fail(error)
+        recorder._answers.failed(error)
         raise
-    recorder._settle(endpoint, *answers)

@@ -9,10 +9,11 @@ consumer gave credit for, then the job returns, and is run again when credit arr
 slow consumer. One-way calls of a connection run one after the other, in order.
 """
 
+import functools
 import inspect
 import logging
 import time
-from collections.abc import AsyncIterator, Callable, Hashable
+from collections.abc import AsyncIterator, Callable, Hashable, Sequence
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from rpcx.abc import PeerFacts
@@ -22,6 +23,8 @@ from rpcx.messages import Call, Fault, Reply, Return
 from rpcx.remoting.access import Gate
 from rpcx.remoting.contract import SLOW_SECONDS, Method
 from rpcx.remoting.objects import Entry
+from rpcx.remoting.runs import rows
+from rpcx.remoting.validation import NO_KEYWORDS, Arguments
 
 if TYPE_CHECKING:
     import asyncio  # at run time only where something is awaited: importing it takes 46 ms
@@ -331,16 +334,14 @@ class IncomingStream(IncomingCall):
 class BatchedRun(IncomingCall):
     """Calls of a batch that follow one another on one method: found, entered and pinned once."""
 
+    count = 1  # calls; their arguments stand in `args`, one after the other
+
     def __init__(self, endpoint: Answerer, call_id: int, entry: Entry, method: Method) -> None:
         super().__init__(endpoint, call_id, entry, method)
         self.batch: IncomingBatch | None = None  # set once all its runs are known
 
-    def calls(self) -> int:
-        """How many there are."""
-        return len(self.args)
-
     def run(self) -> None:
-        batch, method = self.batch, self.method
+        batch, function, kwargs = self.batch, self.method.function, self.kwargs or NO_KEYWORDS
         assert batch is not None
         token = serving.set(self)
         try:
@@ -349,17 +350,19 @@ class BatchedRun(IncomingCall):
             self.all_failed(error)
             serving.reset(token)
             return
-        function, arguments, kwargs = method.function, method.arguments, self.kwargs
+        fit, returned = self._fit(), self._returned()
         try:
-            for each in self.args:
+            for row in rows(self.args, self.count):
                 try:
-                    args, named = arguments(each, kwargs)
+                    args: Sequence[object] = row
+                    if fit is not None:
+                        args, kwargs = fit(row, self.kwargs)
                     try:
-                        value = function(instance, *args, **named)
+                        value = function(instance, *args, **kwargs)
                     except RpcxError as error:
                         _mark_as_run(error)
                         raise
-                    batch.returned(value, self.states)
+                    returned(value)
                 except BaseException as error:  # noqa: BLE001  # whatever a method raises is its caller's answer
                     batch.failed(error, self.states)
         finally:
@@ -376,26 +379,38 @@ class BatchedRun(IncomingCall):
             self.all_failed(error)
             serving.reset(token)
             return
+        returned = self._returned()
         try:
-            for each in self.args:
+            for row in rows(self.args, self.count):
                 try:
-                    args, named = method.arguments(each, self.kwargs)
+                    args, kwargs = method.arguments(row, self.kwargs)
                     try:
-                        value = await method.function(instance, *args, **named)
+                        value = await method.function(instance, *args, **kwargs)
                     except RpcxError as error:
                         _mark_as_run(error)
                         raise
-                    batch.returned(value, self.states)
+                    returned(value)
                 except BaseException as error:  # noqa: BLE001  # whatever a method raises is its caller's answer
                     batch.failed(error, self.states)
         finally:
             self.entry.leave(instance)
             serving.reset(token)
 
+    def _fit(self) -> Arguments | None:
+        """What fits arguments to the method; None if those of all calls are as they should be."""
+        arguments = self.method.arguments
+        return None if not self.kwargs and arguments.fit_all(self.args, self.count) else arguments
+
+    def _returned(self) -> Callable[[object], None]:
+        """What takes a call's value."""
+        batch = self.batch
+        assert batch is not None
+        return batch.values.append if self.states is None else functools.partial(batch.passed, self.states)
+
     def all_failed(self, error: BaseException) -> None:
         """None of its calls can be made."""
         assert self.batch is not None
-        for _ in self.args:
+        for _ in range(self.count):
             self.batch.failed(error)
 
 
@@ -416,7 +431,7 @@ class IncomingBatch(IncomingCall):
         self.runs = runs
         self.is_async = any(run.is_async for run in begun)
         self.blocking = any(run.blocking for run in begun)
-        self._values: list[object] = []  # what each call returned; None where it failed
+        self.values: list[object] = []  # what each call returned; None where it failed
         self._faults: list[object] = []  # [index, fault] of those
         for run in begun:
             run.batch = self
@@ -430,7 +445,7 @@ class IncomingBatch(IncomingCall):
                 run.run()
             else:
                 self._failed_all(run)
-        self.endpoint.answer(self, [self._values, self._faults])
+        self.endpoint.answer(self, [self.values, self._faults])
 
     async def run_async(self) -> None:
         for run in self.runs:
@@ -440,32 +455,29 @@ class IncomingBatch(IncomingCall):
                 await run.run_async()
             else:
                 run.run()
-        self.endpoint.answer(self, [self._values, self._faults])
+        self.endpoint.answer(self, [self.values, self._faults])
 
-    def returned(self, value: object, states: Any = None) -> None:  # what message sinks remember of the call
-        """The next call ended well."""
-        if states is None:
-            self._values.append(value)
-        else:
-            self._passed(Return(value), states)
+    def passed(self, states: Any, value: object) -> None:  # what message sinks remember of the call
+        """The next call ended well, and sinks see its value."""
+        self._pass(Return(value), states)
 
     def failed(self, error: BaseException, states: Any = None) -> None:  # likewise
         """The next call failed."""
         if states is not None and isinstance(error, Exception):
-            self._passed(Fault(error), states)
+            self._pass(Fault(error), states)
         else:
             self._fault(error)
 
-    def _passed(self, reply: Reply, states: Any) -> None:  # likewise
+    def _pass(self, reply: Reply, states: Any) -> None:  # likewise
         reply = self.endpoint.passed_out(reply, states)
         if isinstance(reply, Fault):
             self._fault(reply.error)
         else:
-            self._values.append(reply.value)
+            self.values.append(reply.value)
 
     def _fault(self, error: BaseException) -> None:
-        self._faults.append([len(self._values), self.endpoint.fault(error)])
-        self._values.append(None)
+        self._faults.append([len(self.values), self.endpoint.fault(error)])
+        self.values.append(None)
 
     def _failed_all(self, run: FailedRun) -> None:
         for _ in range(run.count):

@@ -9,7 +9,7 @@ system call runs. Envelopes are positional lists:
 
     call    [target, method, args, seconds | None]  + [kwargs | None, meta | None] when there are any
     return  [value]        item  [value]        fault  see `encode_fault`
-    batch   [[target, method, [args, …], seconds] + …, …]  answered by  [[values, [[index, fault], …]]]
+    batch   [[target, method, count, args, seconds] + …, …]  answered by  [[values, [[index, fault], …]]]
 
 ``meta`` holds the rare: ``c``/``f`` contract name and fingerprint (a proxy's first call), ``d`` call depth.
 """

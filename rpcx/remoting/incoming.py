@@ -3,7 +3,7 @@
 import logging
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Final
 
 from rpcx.abc import Buffer, Job
 from rpcx.context import DEEPEST
@@ -15,11 +15,14 @@ from rpcx.remoting.access import Gate
 from rpcx.remoting.dispatch import BatchedRun, FailedRun, IncomingBatch, IncomingCall, IncomingOneway, IncomingStream
 from rpcx.remoting.objects import Entry, ObjectTable, SingleCall
 from rpcx.remoting.proxy import Flavour, as_flavour
+from rpcx.remoting.runs import LONGEST_RUN, rows
 from rpcx.remoting.wire import Wire
 from rpcx.security import audit
 from rpcx.sinks.lowering import SCALARS
 
 log = logging.getLogger("rpcx")
+
+RUN: Final = "a run of a batch is [target, method, count, arguments of all its calls, seconds, kwargs?, meta?]"
 
 
 class Incoming(Wire):
@@ -129,7 +132,7 @@ class Incoming(Wire):
         runs = [run for envelope in envelopes for run in self._runs(call_id, envelope, now)]
         if not any(isinstance(run, BatchedRun) for run in runs):
             fault = self.fault(runs[0].error)  # type: ignore[union-attr]  # a FailedRun, as all are
-            count = sum(run.count for run in runs)  # type: ignore[union-attr, misc]  # likewise
+            count = sum(run.count for run in runs)  # as all are
             self._answer(call_id, RETURN, [[[None] * count, [[index, fault] for index in range(count)]]])
             return None
         batch = IncomingBatch(self, call_id, runs)
@@ -138,23 +141,31 @@ class Incoming(Wire):
 
     def _runs(self, call_id: int, envelope: Any, now: float) -> list[BatchedRun | FailedRun]:
         """One run of calls on one method; of single-call objects, and with message sinks, each call by itself."""
-        if not isinstance(envelope, list) or len(envelope) < 4 or not isinstance(envelope[2], list):
-            raise ProtocolError("a run of a batch is [target, method, [args, …], seconds, kwargs?, meta?]")
-        calls = envelope[2]
-        if self._sinks and len(calls) > 1:
-            return [run for args in calls for run in self._runs(call_id, [*envelope[:2], [args], *envelope[3:]], now)]
         try:
-            first = [*envelope[:2], calls[0] if calls else [], *envelope[3:]]
-            run = self._prepare(first, call_id, now, BatchedRun)
+            target, name, count, args, *rest = envelope
+        except (ValueError, TypeError):
+            raise ProtocolError(RUN) from None
+        if type(count) is not int or not 0 < count <= LONGEST_RUN or type(args) is not list or len(args) % count:
+            raise ProtocolError(RUN)
+        if self._sinks and count > 1:
+            return self._single_runs(call_id, envelope, now)
+        try:
+            run = self._prepare([target, name, args, *rest], call_id, now, BatchedRun)
             if run.method.streams:
                 raise InvalidArguments(f"{run.uri}.{run.method_name} streams; it cannot be part of a batch")
         except RpcxError as error:
-            return [FailedRun(error, len(calls))]
+            return [FailedRun(error, count)]
         assert isinstance(run, BatchedRun)
-        if isinstance(run.entry, SingleCall) and len(calls) > 1:
-            return [run for args in calls for run in self._runs(call_id, [*envelope[:2], [args], *envelope[3:]], now)]
-        run.args = [run.args] if len(calls) == 1 else calls
+        if count > 1 and isinstance(run.entry, SingleCall):
+            return self._single_runs(call_id, envelope, now)
+        run.count = count
         return [run]
+
+    def _single_runs(self, call_id: int, envelope: list[Any], now: float) -> list[BatchedRun | FailedRun]:
+        target, name, count, args, *rest = envelope
+        return [
+            run for row in rows(args, count) for run in self._runs(call_id, [target, name, 1, list(row), *rest], now)
+        ]
 
     def _refuse(self, call_id: int, error: Exception) -> None:
         if isinstance(error, ValueError) and not isinstance(error, RpcxError):

@@ -17,15 +17,13 @@ from rpcx.remoting.pending import CallFuture, Pending
 from rpcx.remoting.proxy import dynamic_method
 from rpcx.remoting.references import Reference
 from rpcx.remoting.requests import Requests, doubted
+from rpcx.remoting.runs import Run
 from rpcx.remoting.streams import IncomingItems, ItemsAsync, ItemsSync
 
 if TYPE_CHECKING:
     import asyncio  # at run time only where something is awaited: importing it takes 46 ms
 
 DESCRIBE: Final = dynamic_method("contract")  # of the host's own service: an object's contract, as data
-
-
-BatchCall = tuple[Method, tuple[object, ...], dict[str, object]]  # one recorded call
 
 
 class Outgoing(Requests):
@@ -258,52 +256,45 @@ class Outgoing(Requests):
         """Whether message sinks are to see each call."""
         return self._sinks
 
-    def batch(self, ref: Reference, calls: Sequence[BatchCall]) -> list[Any]:
+    def batch(self, ref: Reference, runs: Sequence[Run]) -> list[Any]:
         """Make many calls in one frame; ``[values, [[index, fault], …]]``."""
         if self.error is not None:
-            return self._next().batch(ref, calls)
+            return self._next().batch(ref, runs)
         timeout = remaining()
-        pending = self._send_batch(ref, calls, timeout)
+        pending = self._send_batch(ref, runs, timeout)
         self._link.wait(pending, timeout)
-        answers = self._batch_answers(pending, ref, calls[0][0], timeout)
+        answers = self._batch_answers(pending, ref, runs[0].method, timeout)
         error = self._mismatch(ref, answers)
         if error is None:
             return answers
         self._compare(ref, error)
-        return self.batch(ref, calls)
+        return self.batch(ref, runs)
 
-    async def batch_async(self, ref: Reference, calls: Sequence[BatchCall]) -> list[Any]:
+    async def batch_async(self, ref: Reference, runs: Sequence[Run]) -> list[Any]:
         """The same, awaited."""
         if self.error is not None and self.revive_async is not None and self.successor is None:
             await self.revive_async()
         if self.error is not None:
-            return await self._next().batch_async(ref, calls)
+            return await self._next().batch_async(ref, runs)
         timeout = remaining()
-        pending = self._send_batch(ref, calls, timeout)
+        pending = self._send_batch(ref, runs, timeout)
         await self._arrival(pending, timeout)
-        answers = self._batch_answers(pending, ref, calls[0][0], timeout)
+        answers = self._batch_answers(pending, ref, runs[0].method, timeout)
         error = self._mismatch(ref, answers)
         if error is None:
             return answers
         await self._compare_async(ref, error)
-        return await self.batch_async(ref, calls)
+        return await self.batch_async(ref, runs)
 
-    def _send_batch(self, ref: Reference, calls: Sequence[BatchCall], timeout: float | None) -> Pending:
-        """Send runs of calls that follow one another on one method."""
-        runs: list[list[Any]] = []
-        last: Method | None = None
-        for method, args, kwargs in calls:
-            if method is last and not kwargs:
-                runs[-1][2].append(list(args))
-                continue
-            envelope = self._envelope(ref, method, args, kwargs, timeout)
-            envelope[2] = [envelope[2]]
-            runs.append(envelope)
-            last = method if not kwargs else None
+    def _send_batch(self, ref: Reference, runs: Sequence[Run], timeout: float | None) -> Pending:
+        envelopes = []
+        for run in runs:
+            target, name, args, *rest = self._envelope(ref, run.method, run.args, run.kwargs, timeout)
+            envelopes.append([target, name, run.count, args, *rest])
         try:
-            body, segments = self._encode(runs, self._own_values)
+            body, segments = self._encode(envelopes, self._own_values)
         except TypeError as error:
-            raise self._cannot_travel(error, ref, calls[0][0]) from None
+            raise self._cannot_travel(error, ref, runs[0].method) from None
         pending = Pending()
         self._transmit(BATCH, pending, body, segments)
         return pending

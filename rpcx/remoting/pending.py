@@ -147,6 +147,56 @@ class LightFuture(Future[Any]):
         return self._state != "PENDING"
 
 
+class Outcomes(Protocol):
+    """Where the outcomes of many calls arrive together."""
+
+    @property
+    def answered(self) -> bool: ...
+    def outcome(self, index: int, /) -> tuple[object, BaseException | None]: ...
+    def watch(self, future: "LaterFuture", /) -> None: ...
+
+
+class LaterFuture(LightFuture):
+    """The future of one of many calls that are answered together: it fetches its outcome when somebody looks.
+
+    Most are looked at once, by `result`; then it costs nothing to have them answered. Whoever looks otherwise (waits
+    for several, adds a callback) needs the condition: from then on the outcome is brought.
+    """
+
+    def __init__(self, outcomes: Outcomes, index: int) -> None:
+        self.outcomes = outcomes
+        self.index = index
+
+    def look(self) -> None:
+        """Take the outcome if it is there."""
+        if self._state == "PENDING" and self.outcomes.answered:
+            self.settle(*self.outcomes.outcome(self.index))
+
+    @property
+    def _condition(self) -> threading.Condition:  # type: ignore[override]  # an attribute in the base class
+        condition = LightFuture._condition.__get__(self)
+        if self._state == "PENDING":
+            self.outcomes.watch(self)
+        return condition  # type: ignore[no-any-return]  # the property's
+
+    def result(self, timeout: float | None = None) -> Any:
+        """The call's result; raises what the call raised, or TimeoutError after ``timeout`` seconds."""
+        self.look()
+        if self._state == "FINISHED" and self._exception is None:
+            return self._result
+        return super().result(timeout)
+
+    def done(self) -> bool:
+        """Whether there is an outcome."""
+        self.look()
+        return super().done()
+
+    def cancel(self) -> bool:
+        """Give it up. False: there is an outcome."""
+        self.look()
+        return super().cancel()
+
+
 class CallFuture(Parking, LightFuture):
     """The future of one call: its `result` pumps the connection instead of only sleeping."""
 

@@ -109,7 +109,7 @@ class Requests(Wire):
         self,
         ref: Reference,
         method: Method,
-        args: tuple[object, ...],
+        args: Sequence[object],
         kwargs: dict[str, object],
         timeout: float | None,
     ) -> list[Any]:

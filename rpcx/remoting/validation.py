@@ -59,6 +59,10 @@ class Arguments:
                 pass  # once more below, where the parameter's name is known
         return self._bind(args, kwargs or {})
 
+    def fit_all(self, args: Sequence[object], count: int) -> bool:
+        """Whether the arguments of ``count`` calls, one after the other, need no change: they are plain and right."""
+        return self._plain is not None and tuple(map(type, args)) == self._plain * count
+
     def _build(self) -> None:
         parameters = self.signature.parameters.values()
         hints = {p.name: resolve(p.annotation, self._function, self._names) for p in parameters}

@@ -12,6 +12,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 PROGRAM = '''
+import linecache
 import logging
 import sys
 
@@ -46,6 +47,9 @@ for parser, seeds in TARGETS.values():
 for parser, made in work:
     for data in made[:200]:
         parser(data)  # likewise what bad ones need: the texts of errors
+for module in list(sys.modules.values()):
+    if getattr(module, "__file__", None):
+        linecache.getlines(module.__file__)  # a traceback's: it quotes our own source
 
 listening = True
 done = 0

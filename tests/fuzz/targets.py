@@ -187,7 +187,7 @@ ENDPOINT_SEEDS = [
     envelope(CALL, ["bank", "ticks", [3], None]) + HEADER.pack(4, 24, 0, 0, 1) + (5).to_bytes(4, "big"),
     envelope(CALL, ["rpcx", "contract", ["bank", "Bank"], None]),
     envelope(ONEWAY, ["bank", "audit", ["x"], None], 0),
-    envelope(BATCH, [["bank", "anything", [[1], [2]], None], ["bank", "failing", [["x"]], None]]),
+    envelope(BATCH, [["bank", "anything", 2, [1, 2], None], ["bank", "failing", 1, ["x"], None]]),
     envelope(RELEASE, [["Bank/x", 1]], 0),
     *(data for data in FROM_VECTORS if not data.startswith(MAGIC)),
 ]

@@ -5,7 +5,7 @@ from concurrent.futures import CancelledError, wait
 
 import pytest
 
-from rpcx.remoting.pending import LightFuture, Pending
+from rpcx.remoting.pending import LaterFuture, LightFuture, Pending
 
 
 def test_an_answer_is_kept_until_somebody_asks():
@@ -104,3 +104,71 @@ def test_cancelling_while_the_outcome_is_being_set_is_too_late():
     future.settle(5, None)
     assert cancelled == [False]
     assert future.result(0) == 5
+
+
+class Outcomes:
+    """Three calls that are answered when told to: 5, an error, 6."""
+
+    def __init__(self) -> None:
+        self.answered = False
+        self.watched: list[LaterFuture] = []
+        self.asked: list[int] = []
+
+    def outcome(self, index: int) -> tuple[object, BaseException | None]:
+        self.asked.append(index)
+        return [(5, None), (None, KeyError("x")), (6, None)][index]
+
+    def watch(self, future: LaterFuture) -> None:
+        self.watched.append(future)
+        future.look()
+
+    def come(self) -> None:
+        self.answered = True
+        for future in self.watched:
+            future.look()
+
+
+def test_a_later_future_fetches_its_outcome_once_and_when_asked():
+    outcomes = Outcomes()
+    futures = [LaterFuture(outcomes, index) for index in range(3)]
+    assert not any(future.done() for future in futures)
+    outcomes.come()
+    assert outcomes.asked == []
+    assert futures[0].result() == futures[0].result() == 5
+    with pytest.raises(KeyError):
+        futures[1].result()
+    assert isinstance(futures[1].exception(), KeyError)
+    assert futures[2].done()
+    assert outcomes.asked == [0, 1, 2]
+
+
+def test_a_later_future_is_told_when_somebody_waits_otherwise():
+    outcomes = Outcomes()
+    futures = [LaterFuture(outcomes, index) for index in range(3)]
+    told = []
+    futures[0].add_done_callback(told.append)
+    with pytest.raises(TimeoutError):
+        futures[2].result(0)
+    assert not futures[2].running()
+    outcomes.come()
+    assert told == [futures[0]]
+    assert wait(futures, 0).done == set(futures)
+    assert repr(futures[1]).endswith("raised KeyError>")
+
+
+def test_a_later_future_may_be_cancelled_before_its_outcome_comes():
+    outcomes = Outcomes()
+    future = LaterFuture(outcomes, 0)
+    assert future.cancel()
+    outcomes.come()
+    assert future.cancelled()
+    with pytest.raises(CancelledError):
+        future.result()
+
+
+def test_a_later_future_whose_outcome_is_there_is_not_cancelled():
+    outcomes = Outcomes()
+    future = LaterFuture(outcomes, 0)
+    outcomes.come()
+    assert not future.cancel()
+    assert future.result() == 5

@@ -26,7 +26,7 @@ from rpcx.remoting.references import Reference
 if TYPE_CHECKING:
     import asyncio  # at run time only where something is awaited: importing it takes 46 ms
 
-    from rpcx.remoting.outgoing import BatchCall
+    from rpcx.remoting.runs import Run
 
 NOT_RUN: Final = "an earlier call of this batch failed, and Pyro5 makes none after it"
 
@@ -177,26 +177,26 @@ class ClientSession(Requests):
         """No more items of this stream are wanted."""
         self._request(DAEMON, CLOSE, (name,), {}, message.ONEWAY, None)
 
-    def batch(self, ref: Reference, calls: "Sequence[BatchCall]") -> list[Any]:
+    def batch(self, ref: Reference, runs: "Sequence[Run]") -> list[Any]:
         """Make many calls in one message; ``[values, [[index, error], …]]``."""
-        pending, method = Pending(), calls[0][0]
-        used = self._usable()._send_batch(ref, calls, pending)
+        pending, method = Pending(), runs[0].method
+        used = self._usable()._send_batch(ref, runs, pending)
         used.await_(pending, ref, method)
-        return used._batch_answers(pending, ref, len(calls))
+        return used._batch_answers(pending, ref, sum(run.count for run in runs))
 
-    async def batch_async(self, ref: Reference, calls: "Sequence[BatchCall]") -> list[Any]:
+    async def batch_async(self, ref: Reference, runs: "Sequence[Run]") -> list[Any]:
         """The same, awaited."""
         await self._revived()
-        pending, method = Pending(), calls[0][0]
-        used = self._usable()._send_batch(ref, calls, pending)
+        pending, method = Pending(), runs[0].method
+        used = self._usable()._send_batch(ref, runs, pending)
         await used.arrival(pending, ref, method)
-        return used._batch_answers(pending, ref, len(calls))
+        return used._batch_answers(pending, ref, sum(run.count for run in runs))
 
-    def _send_batch(self, ref: Reference, calls: "Sequence[BatchCall]", pending: Pending) -> Self:
-        for method, _, _ in calls:
-            if method.kind is not MethodKind.CALL:
-                raise InvalidArguments(f"{method.where}: a batch for Pyro5 has calls of methods only", uri=ref.uri)
-        steps = [(method.name, list(args), kwargs) for method, args, kwargs in calls]
+    def _send_batch(self, ref: Reference, runs: "Sequence[Run]", pending: Pending) -> Self:
+        for run in runs:
+            if run.method.kind is not MethodKind.CALL:
+                raise InvalidArguments(f"{run.method.where}: a batch for Pyro5 has calls of methods only", uri=ref.uri)
+        steps = [(run.method.name, list(args), run.kwargs) for run in runs for args in run.calls()]
         batch = dynamic_method("<batch>")
         self._request(ref.uri, batch, tuple(steps), {}, message.BATCH, pending)
         return self
