@@ -12,7 +12,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import peers
+from benchmarks import dotnet, peers
 from benchmarks.extras import EXTRAS
 from benchmarks.goals import goals
 from benchmarks.measure import ROWS, measure, median
@@ -37,7 +37,8 @@ def _main() -> None:
     results: Results = {}
     names = [name for name in peers.PEERS if peers.version(name) is not None]
     for absent in sorted(set(peers.PEERS) - set(names)):
-        console.print(f"{absent} is not installed: pip install --group bench")
+        mono = peers.PEERS[absent][0] == "Mono"
+        console.print(f"{absent}: {dotnet.MISSING}" if mono else f"{absent} is not installed: pip install --group bench")
     for name in rows:
         if name in ROWS:
             results[name] = measure(ROWS[name], names, options.rounds, options.seconds)
@@ -96,6 +97,8 @@ def _write(results: Results, extras: dict[str, dict[str, float]], verdicts: list
         for name in peers.PEERS
         if peers.PEERS[name][0] and not name.endswith(peers.VARIANTS)
     )
+    if "dotnet" in results and (mono := dotnet.version()):
+        versions += f", Mono {mono}"
     text = [
         "# Benchmarks",
         "",
