@@ -212,7 +212,7 @@ class ObjectTable:
         self.rearm = rearm  # `due` moved earlier
         self._entries: dict[str, Entry] = {}
         self._by_object: dict[object, Entry] = {}  # identity → its entry, so that an object has one id
-        self._activated: dict[str, tuple[type, Contract, Method]] = {}  # by contract name
+        self._activated: dict[str, tuple[type, Contract, Method, Callable[..., object]]] = {}  # by name
         self.leases: dict[Contract, Lease] = {}  # what the operator said, instead of a decorator
         self.default_lease = DEFAULT_LEASE
         self._singletons: dict[str, tuple[Singleton, object]] = {}  # leased ones, by their lease's id
@@ -238,10 +238,10 @@ class ObjectTable:
         methods = contract.implemented_by(cls)
         make = factory or cls
         if contract.mode is Mode.CLIENT_ACTIVATED:
-            constructor = contract.constructor(cls)
+            activation = (cls, contract, contract.constructor(cls), make)  # a factory takes what the constructor does
             for name in contract.lineage:
-                self._activated.setdefault(name, (cls, contract, constructor))
-            self._activated[contract.name] = (cls, contract, constructor)
+                self._activated.setdefault(name, activation)
+            self._activated[contract.name] = activation
         elif contract.mode is Mode.SINGLETON:
             _check_constructor(cls, factory)
             self._add(Singleton(uri or contract.uri or "", contract, methods, make, self))
@@ -335,9 +335,9 @@ class ObjectTable:
         if known is None:
             offered = ", ".join(sorted(self._activated)) or "none"
             raise ObjectNotFound(f"this host lets clients make no {name!r} (it offers: {offered})", uri=name)
-        cls, _, constructor = known
+        _, _, constructor, make = known
         args_, kwargs_ = constructor.arguments(args, kwargs)
-        return cls(*args_, **kwargs_)
+        return make(*args_, **kwargs_)
 
     # --- references ----------------------------------------------------------------------------------------
 
@@ -478,7 +478,7 @@ class ObjectTable:
 
     def activated(self) -> Iterator[Contract]:
         """The contracts that clients may make instances of."""
-        return iter({id(contract): contract for _, contract, _ in self._activated.values()}.values())
+        return iter({id(contract): contract for _, contract, _, _ in self._activated.values()}.values())
 
     def close(self) -> list[object]:
         """Forget everything; what is to be disposed."""

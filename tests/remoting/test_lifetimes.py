@@ -240,3 +240,20 @@ def test_get_in_one_line_closes_its_connection_with_the_proxy(serve):
         assert counter.up() >= 1
         assert eventually(lambda: len(server.host.peers) == 2)
     assert eventually(lambda: len(server.host.peers) == 1)
+
+
+def test_a_factory_makes_what_clients_create():
+    @rpcx.client_activated
+    class Made:
+        def __init__(self, name: str, by: str = "itself") -> None:
+            self.text = f"{name} made by {by}"
+
+        def say(self) -> str:
+            return self.text
+
+    host = rpcx.Host()
+    host.register(Made, factory=lambda name, by="": Made(name, "the factory"))
+    with host, rpcx.connect(host.listen("inproc://factory")) as server:
+        assert server.create(Made, "this").say() == "this made by the factory"
+        with pytest.raises(rpcx.InvalidArguments):
+            server.create(Made, 5.5)
