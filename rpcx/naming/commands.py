@@ -90,7 +90,7 @@ def _serve_pyro(place: str, storage: Any) -> str:  # likewise
     host, port = host_port(place)
     if not host.startswith("127.") and host not in ("::1", "localhost"):
         raise Unusable(f"--pyro {place}: Pyro5's protocol asks nobody who it is, so it is served on loopback only")
-    daemon = NameServerDaemon(host, port)
+    daemon: Any = NameServerDaemon(host, port)  # Pyro5's; it ships no types
     daemon.nameserver.storage = storage
     threading.Thread(target=daemon.requestLoop, name="pyro-names", daemon=True).start()
     return str(daemon.locationStr)
