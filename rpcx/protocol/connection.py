@@ -494,11 +494,11 @@ class Connection:
         """Bytes of the peer's handshake that came, while it is not complete."""
         return len(self._greeting)
 
-    def held_back(self, count: int, now: float) -> None:
-        """``count`` of the bytes given out wait for the stream to take them; 0: none do."""
+    def held_back(self, count: int, now: float, *, took: bool) -> None:
+        """``count`` of the bytes given out wait for the stream, which lately ``took`` some or none; 0: none wait."""
         if not count:
             self._blocked = 0.0
-        elif count < self._backlog or not self._blocked:
+        elif took or not self._blocked:
             self._blocked = now  # the peer takes something, or has just begun to keep us waiting
         self._backlog = count
 

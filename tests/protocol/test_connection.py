@@ -721,23 +721,23 @@ def test_frames_that_complete_one_after_the_other_are_no_slow_frame():
 
 def test_a_peer_that_takes_nothing_is_given_up():
     client = opened("client", Limits(write_stall=30, ping_idle=1000))
-    client.held_back(500, NOW)
+    client.held_back(500, NOW, took=False)
     assert client.unsent == 500
     assert client.due() == NOW + 30
-    client.held_back(500, NOW + 20)
+    client.held_back(600, NOW + 20, took=False)
     assert client.due() == NOW + 30
     assert client.tick(NOW + 29) == []
     error = error_of(client.tick(NOW + 30))
     assert isinstance(error, ConnectionLost)
-    assert "took nothing of 500 bytes for 30 s" in str(error)
+    assert "took nothing of 600 bytes for 30 s" in str(error)
 
 
 def test_a_peer_that_takes_little_is_not():
     client = opened("client", Limits(write_stall=30, ping_idle=1000))
-    client.held_back(500, NOW)
-    client.held_back(499, NOW + 29)
+    client.held_back(500, NOW, took=False)
+    client.held_back(700, NOW + 29, took=True)  # and more came to wait meanwhile
     assert client.due() == NOW + 59
-    client.held_back(0, NOW + 50)
+    client.held_back(0, NOW + 50, took=True)
     assert client.due() == NOW + 1000
     client.call(CALL, "t", b"xyz", [b"four"])
     assert client.unsent == len(wire(CALL, 1, b"xyz", [b"four"]))
