@@ -80,13 +80,13 @@ class AioLink(asyncio.Protocol):
         self._full = False
         if self._holds_back and self._transport is not None:
             self._transport.resume_reading()
-        self.session.held_back(0, True)  # what is left waits for the socket, not for a peer that is slow
+        self.session.held_back(0, took=True)  # what is left waits for the socket, not for a peer that is slow
 
     def _note_backlog(self) -> None:
         """Tell the session what waits, and whether the peer took any of it since we last looked."""
         if self._transport is not None:
             waiting = self._transport.get_write_buffer_size()
-            self.session.held_back(waiting, waiting < self._waiting)
+            self.session.held_back(waiting, took=waiting < self._waiting)
             self._waiting = waiting
 
     # --- the session's side --------------------------------------------------------------------------------

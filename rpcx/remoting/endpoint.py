@@ -108,7 +108,7 @@ class Endpoint(Outgoing, Incoming):
     def ready(self) -> bool:
         return bool(self._connection.ready or self._burst is not None or self._released or self._dropped_calls)
 
-    def held_back(self, count: int, took: bool) -> None:
+    def held_back(self, count: int, *, took: bool) -> None:
         with self._lock:
             self._connection.held_back(count, time.monotonic(), took=took)
 

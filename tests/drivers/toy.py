@@ -89,7 +89,7 @@ class LineSession:
         out, self.out = self.out, []
         return out
 
-    def held_back(self, count: int, took: bool) -> None:
+    def held_back(self, count: int, *, took: bool) -> None:
         self.held.append((count, took))
 
     def due(self) -> float | None:

@@ -56,7 +56,7 @@ class Within:
         says, self.says = self.says, []
         return says
 
-    def held_back(self, count: int, took: bool) -> None:
+    def held_back(self, count: int, *, took: bool) -> None:
         self.held = (count, took)
 
     def due(self) -> float | None:

@@ -107,7 +107,7 @@ def test_the_driver_is_told_what_the_session_within_wants(pair):
     assert not session.ready
     within.says.append(b"x")
     assert session.ready
-    session.held_back(7, True)
+    session.held_back(7, took=True)
     assert within.held == (7, True)
     assert not session.finished
     within.finished = True
