@@ -126,6 +126,8 @@ class Endpoint(Outgoing, Incoming):
                 job = self._incoming(kind, token, body, segments, now)  # type: ignore[arg-type]  # the peer's id
                 if job is not None:
                     jobs.append(job)
+                elif self.error is not None:
+                    break
             elif kind == BURST:
                 jobs += self._incoming_burst(token, body, now)  # type: ignore[arg-type]  # the peer's ids
             elif kind == RETURNS:
