@@ -259,8 +259,11 @@ class Session(Protocol):
         """Whether `outgoing` has something."""
         ...
 
-    def held_back(self, count: int, /) -> None:
-        """The driver holds ``count`` bytes that the stream did not take; 0 when it took them all at last."""
+    def held_back(self, count: int, /, *, took: bool) -> None:
+        """The driver holds ``count`` bytes that the stream did not take; 0 when it took them all at last.
+
+        ``took``: whether it took any since the driver last said so; ``count`` does not tell, since more may have come.
+        """
         ...
 
     def due(self) -> float | None:

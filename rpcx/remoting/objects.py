@@ -191,8 +191,7 @@ class Leased(Entry):
     @property
     def owned(self) -> bool:
         """Whether it was made for a client, and so ends with its entry; others belong to the application."""
-        own = self.contract is not None and not isinstance(self.instance, Proxy)
-        return own and self.contract.mode is Mode.CLIENT_ACTIVATED  # type: ignore[union-attr]  # own says so
+        return _is_owned(self.instance, self.contract)
 
 
 class ObjectTable:
@@ -347,19 +346,21 @@ class ObjectTable:
         ``terms`` are for a class that has no lease of its own, where the holder cannot give references back.
         """
         key = identity(instance)
-        with self.lock:
-            entry = self._by_object.get(key)
-            if entry is None:
-                entry = self._new_entry(instance, terms)
+        try:
+            with self.lock:
+                entry = self._by_object.get(key)
                 if entry is None:
-                    return None
-                self._entries[entry.uri] = entry
-                self._by_object[key] = entry
-            elif isinstance(entry, Leased):
-                self.manager.reactivate(entry.uri, self.clock())
-            if isinstance(entry, Leased):
-                self._hold(entry, holder)
-        self.rearm()
+                    entry = self._new_entry(instance, terms)
+                    if entry is None:
+                        return None
+                    self._entries[entry.uri] = entry
+                    self._by_object[key] = entry
+                elif isinstance(entry, Leased):
+                    self.manager.reactivate(entry.uri, self.clock())
+                if isinstance(entry, Leased):
+                    self._hold(entry, holder)
+        finally:
+            self.rearm()  # for one over quota too: its end is due
         return entry
 
     def _hold(self, entry: Leased, holder: Hashable) -> None:
@@ -369,7 +370,7 @@ class ObjectTable:
         except LimitExceeded:
             if not entry.lease.holders:  # it was made for this holder, who may not have it
                 self.manager.remove(entry.uri, "its holder had too many objects", self.clock())
-                self._drop(entry)
+                del self._by_object[identity(entry.instance)]  # handed to another, it gets an id anew; see `_take_out`
             raise
 
     def _new_entry(self, instance: object, terms: Lease | None) -> Leased | None:
@@ -388,7 +389,12 @@ class ObjectTable:
         else:
             return None
         uri = f"{name}/{secrets.token_urlsafe(16)}"
-        lease = self.manager.add(uri, terms, self.clock())
+        try:
+            lease = self.manager.add(uri, terms, self.clock())
+        except LimitExceeded:
+            if _is_owned(instance, contract):
+                self._dispose(instance)  # it has no entry to end with
+            raise
         return Leased(uri, contract, methods, instance, lease, self)
 
     def terms(self, contract: Contract) -> Lease | None:
@@ -467,7 +473,9 @@ class ObjectTable:
     def _drop(self, entry: Leased) -> None:
         """Called under the lock."""
         self._entries.pop(entry.uri, None)
-        self._by_object.pop(identity(entry.instance), None)
+        key = identity(entry.instance)
+        if self._by_object.get(key) is entry:
+            del self._by_object[key]
 
     # --- inspection ----------------------------------------------------------------------------------------
 
@@ -494,6 +502,11 @@ def identity(instance: object) -> object:
     if isinstance(instance, types.MethodType):
         return id(instance.__self__), id(instance.__func__)
     return id(instance)
+
+
+def _is_owned(instance: object, contract: Contract | None) -> bool:
+    """Whether an object was made for a client."""
+    return contract is not None and contract.mode is Mode.CLIENT_ACTIVATED and not isinstance(instance, Proxy)
 
 
 def _unknown(target: str) -> ObjectNotFound:
