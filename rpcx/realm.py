@@ -164,6 +164,7 @@ class Realm:
             message=self._limits.message,
             in_flight=self._limits.in_flight,
             window=self._limits.window,
+            min_ping=self._limits.min_ping,
         )
         endpoint = Endpoint(
             Connection(self._role, offer, self._limits, time.monotonic()),

@@ -23,6 +23,7 @@ MESSAGE_BYTES: Final = 64 << 20  # one message; numpy users need more than gRPC'
 LEAST_MESSAGE: Final = 1024  # bytes of one message that every end must take
 IN_FLIGHT: Final = 1024  # calls begun and not answered, per connection (HTTP/2 servers: 100)
 WINDOW: Final = 64  # stream items sent ahead of the consumer
+MIN_PING: Final = 5.0  # seconds between two pings of one end (gRPC: 5 minutes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +36,7 @@ class Limits:
     write_stall: float = 30.0  # how long a peer may take nothing of what waits for it
     ping_idle: float = 30.0  # silence before asking whether the peer is alive
     ping_timeout: float = 20.0  # silence after asking before it counts as dead
+    min_ping: float = MIN_PING  # between two pings of the peer's, which is told so; who does not heed it is closed
     frame_seconds: float = 10.0  # a frame once begun must be complete after this, plus 1 s for each 64 KiB
     handshake: float = HANDSHAKE_SECONDS
 
@@ -56,9 +58,11 @@ class Offer:
     message: int = MESSAGE_BYTES
     in_flight: int = IN_FLIGHT
     window: int = WINDOW
+    min_ping: float = 0.0  # seconds between two pings of the other end's; 0: it does not matter
     capabilities: tuple[str, ...] = ("batch", "streams", "references")
 
     def to_bytes(self) -> bytes:
+        pings = {"ping": round(self.min_ping * 1000)} if self.min_ping else {}
         return json.dumps(
             {
                 "version": VERSION,
@@ -66,7 +70,12 @@ class Offer:
                 "sinks": self.sinks,
                 "name": self.name,
                 "session": self.session,
-                "limits": {"message": self.message, "in_flight": self.in_flight, "window": self.window},
+                "limits": {
+                    "message": self.message,
+                    "in_flight": self.in_flight,
+                    "window": self.window,
+                    **pings,
+                },
                 "capabilities": self.capabilities,
             }
         ).encode()
@@ -89,6 +98,7 @@ class Offer:
             message=_count(limits, "message", LEAST_MESSAGE),
             in_flight=_count(limits, "in_flight"),
             window=_count(limits, "window"),
+            min_ping=_count(limits, "ping", 0) / 1000,
             capabilities=_texts(data, "capabilities"),
         )
 
@@ -134,6 +144,7 @@ def welcome(agreement: Agreement, ours: Offer) -> bytes:
         message=ours.message,
         in_flight=ours.in_flight,
         window=ours.window,
+        min_ping=ours.min_ping,
         capabilities=ours.capabilities,
     )
     return narrowed.to_bytes()
