@@ -12,6 +12,7 @@ from rpcx.context import remaining, serving
 from rpcx.errors import ContractMismatch, ProtocolError
 from rpcx.protocol.connection import BATCH, CALL, FAULT, RETURN
 from rpcx.protocol.frames import NO_SEGMENTS
+from rpcx.remoting.arrivals import arrival, tell, timed_out, wake
 from rpcx.remoting.bursts import Burst
 from rpcx.remoting.contract import Method
 from rpcx.remoting.dispatch import Errand
@@ -47,7 +48,7 @@ class Outgoing(Requests):
             raise
         if not pending.arrived:
             used.give_up(pending)
-            raise used._timed_out(ref, method, timeout)
+            raise timed_out(ref, method, timeout, used.facts)
         try:
             return used._result(pending, ref, method)
         except ContractMismatch as error:
@@ -65,10 +66,11 @@ class Outgoing(Requests):
         timeout = remaining()
         pending = Pending()
         used = self._send(CALL, pending, ref, method, args, kwargs, timeout)
-        await used._arrival(pending, timeout)
+        used._link.flush()
+        await arrival(pending, timeout, used._link.in_loop, used.give_up)
         if not pending.arrived:
             used.give_up(pending)
-            raise used._timed_out(ref, method, timeout)
+            raise timed_out(ref, method, timeout, used.facts)
         try:
             return used._result(pending, ref, method, "async")
         except ContractMismatch as error:
@@ -84,26 +86,6 @@ class Outgoing(Requests):
         contract = doubted(ref, error)
         query = (ref.uri, contract.name)
         self._judge(ref, contract, await self.call_async(self.host_reference(), DESCRIBE, query, {}))
-
-    async def _arrival(self, pending: Pending, timeout: float | None) -> None:  # noqa: ASYNC109  # checked by the caller
-        """Await that ``pending`` is done, at most ``timeout`` seconds; cancelling gives the call up."""
-        from asyncio import get_running_loop
-
-        loop = get_running_loop()
-        arrived = loop.create_future()
-        pending.callback = lambda _: self._link.in_loop(loop, _wake, arrived)
-        self._link.flush()
-        if pending.arrived:
-            return
-        timer = loop.call_later(timeout, _wake, arrived) if timeout is not None else None
-        try:
-            await arrived
-        except BaseException:
-            self.give_up(pending)
-            raise
-        finally:
-            if timer is not None:
-                timer.cancel()
 
     def oneway(self, ref: Reference, method: Method, args: tuple[object, ...], kwargs: dict[str, object]) -> None:
         """Send a call that is not answered."""
@@ -123,7 +105,7 @@ class Outgoing(Requests):
             if error is not None:
                 ref.deferred = error
 
-        self._raise_deferred(ref)
+        ref.raise_deferred()
         self.begin(ref, method, value, done)
 
     # --- for later ---------------------------------------------------------------------------------------------
@@ -249,12 +231,7 @@ class Outgoing(Requests):
         args: tuple[object, ...],
         done: Callable[[Any, Exception | None], None],
     ) -> None:
-        try:
-            value = self.call(ref, method, args, {})
-        except Exception as error:  # noqa: BLE001  # handed on
-            done(None, error)
-        else:
-            done(value, None)
+        tell(done, lambda: self.call(ref, method, args, {}))
 
     # --- streams -----------------------------------------------------------------------------------------------
 
@@ -291,7 +268,7 @@ class Outgoing(Requests):
 
     def wake(self, loop: "asyncio.AbstractEventLoop", future: "asyncio.Future[None]") -> None:
         """Wake an async consumer, from whatever thread."""
-        self._link.in_loop(loop, _wake, future)
+        self._link.in_loop(loop, wake, future)
 
     # --- many at once ------------------------------------------------------------------------------------------
 
@@ -322,7 +299,8 @@ class Outgoing(Requests):
             return await self._next().batch_async(ref, runs)
         timeout = remaining()
         pending = self._send_batch(ref, runs, timeout)
-        await self._arrival(pending, timeout)
+        self._link.flush()
+        await arrival(pending, timeout, self._link.in_loop, self.give_up)
         answers = self._batch_answers(pending, ref, runs[0].method, timeout)
         error = self._mismatch(ref, answers)
         if error is None:
@@ -355,7 +333,7 @@ class Outgoing(Requests):
     def _batch_answers(self, pending: Pending, ref: Reference, method: Method, timeout: float | None) -> list[Any]:
         if not pending.arrived:
             self.give_up(pending)
-            raise self._timed_out(ref, method, timeout)
+            raise timed_out(ref, method, timeout, self.facts)
         if pending.kind != RETURN:
             self._raise_fault(pending, ref, method)
         value = self._decode(pending.body, pending.segments)
@@ -363,8 +341,3 @@ class Outgoing(Requests):
             case [[[*values], [*faults]]] if all(type(f) is list and len(f) == 2 for f in faults):
                 return [values, faults]
         raise ProtocolError("the answer to a batch is [values, faults]")
-
-
-def _wake(future: "asyncio.Future[None]") -> None:
-    if not future.done():
-        future.set_result(None)

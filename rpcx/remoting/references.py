@@ -112,6 +112,13 @@ class Reference:
         except AttributeError:
             pass  # half made
 
+    def raise_deferred(self) -> None:
+        """Raise what an earlier assignment to an async proxy came to, once."""
+        error, self.deferred = self.deferred, None
+        if error is not None:
+            error.add_note("raised by an earlier assignment to this proxy")
+            raise error
+
     def closed_error(self) -> ObjectExpired:
         return ObjectExpired(f"{self.uri}: this proxy was closed; get or create a new one", uri=self.uri)
 

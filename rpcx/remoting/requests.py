@@ -10,7 +10,7 @@ from typing import Any, Self
 
 from rpcx.abc import Buffer
 from rpcx.context import serving
-from rpcx.errors import CallTimeout, ContractMismatch, ForkedConnection, InvalidArguments, LimitExceeded, RpcxError
+from rpcx.errors import ContractMismatch, ForkedConnection, InvalidArguments, LimitExceeded, RpcxError
 from rpcx.messages import Call, Fault, Return
 from rpcx.protocol.connection import RETURN
 from rpcx.protocol.frames import NO_SEGMENTS
@@ -116,7 +116,7 @@ class Requests(Wire):
     ) -> Any:
         """(body, segments) of a call; body None when a sink answered it already."""
         if ref.deferred is not None:
-            self._raise_deferred(ref)
+            ref.raise_deferred()
         envelope = self._envelope(ref, method, args, kwargs, timeout)
         if self._sinks:
             passed = self._through_sinks(envelope, pending)
@@ -217,19 +217,6 @@ class Requests(Wire):
             raise mismatch(ref, contract, reason)
         log.warning("%s: %s differs there and here, and still fits: %s", ref.uri, contract.name, "; ".join(added))
         ref.unchecked = False
-
-    def _timed_out(self, ref: Reference, method: Method, timeout: float | None) -> CallTimeout:
-        return CallTimeout(
-            f"{ref.uri}.{method.name} did not answer within {timeout:g} s ({self.facts}); it may have run. "
-            "Allow more with rpcx.options(timeout=...)",
-            uri=ref.uri, method=method.name, peer=str(self.facts), executed="maybe",
-        )  # fmt: skip
-
-    def _raise_deferred(self, ref: Reference) -> None:
-        error, ref.deferred = ref.deferred, None
-        if error is not None:
-            error.add_note("raised by an earlier assignment to this proxy")
-            raise error
 
 
 def doubted(ref: Reference, error: ContractMismatch) -> Contract:

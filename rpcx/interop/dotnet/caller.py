@@ -10,11 +10,10 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-from rpcx.abc import Buffer, Job, LeaseInfo, Link, PeerFacts
+from rpcx.abc import Buffer, EventLoop, Job, LeaseInfo, Link, PeerFacts
 from rpcx.context import remaining
 from rpcx.errors import (
     AccessDenied,
-    CallTimeout,
     ForkedConnection,
     InvalidArguments,
     MaybeExecuted,
@@ -31,6 +30,7 @@ from rpcx.interop.dotnet.nodes import ClassNode
 from rpcx.interop.dotnet.references import DotnetReference
 from rpcx.interop.dotnet.session import Session
 from rpcx.protocol.connection import RETURN
+from rpcx.remoting.arrivals import arrival, tell, timed_out
 from rpcx.remoting.contract import Method
 from rpcx.remoting.dispatch import Errand
 from rpcx.remoting.objects import HOST_URI
@@ -39,7 +39,7 @@ from rpcx.remoting.proxy import Flavour, Proxy
 from rpcx.remoting.references import Caller, Reference
 
 if TYPE_CHECKING:
-    import asyncio  # at run time only where something is awaited
+    pass  # at run time only where something is awaited
 
 ATTACH_SECONDS: Final = 10.0  # for a loop to take up a connection that was dialled from a thread
 
@@ -105,7 +105,7 @@ class ClientSession(Session):
     ) -> bytes:
         if reference.released:
             raise reference.closed_error()
-        self._raise_deferred(reference)
+        reference.raise_deferred()
         body = calls.encode(self, reference, method, args, kwargs)
         return framing.request(body, self.target(reference), oneway=method.oneway)
 
@@ -174,7 +174,7 @@ class ClientSession(Session):
         line._wait(pending, timeout)
         if not pending.arrived:
             line.give_up(pending)
-            raise self._timed_out(ref, method, timeout)
+            raise timed_out(ref, method, timeout, self._facts)
         return self._result(pending, ref, method)
 
     def _wait(self, pending: Pending | CallFuture, timeout: float | None) -> None:
@@ -199,10 +199,10 @@ class ClientSession(Session):
             return None
         pending, timeout = Pending(), remaining()
         line = self._begun(data, pending)
-        await line._arrival(pending, timeout)
+        await arrival(pending, timeout, line._in_loop, line.give_up)
         if not pending.arrived:
             line.give_up(pending)
-            raise self._timed_out(ref, method, timeout)
+            raise timed_out(ref, method, timeout, self._facts)
         return self._result(pending, ref, method, "async")
 
     def _begun(self, data: bytes, pending: Pending | CallFuture | None) -> "ClientSession":
@@ -212,35 +212,13 @@ class ClientSession(Session):
         line._flush()
         return line
 
-    async def _arrival(self, pending: Pending, timeout: float | None) -> None:  # noqa: ASYNC109  # checked by the caller
-        from asyncio import get_running_loop
-
-        loop = get_running_loop()
-        arrived = loop.create_future()
-        pending.callback = lambda _: self._link.in_loop(loop, _wake, arrived)
-        if pending.arrived:
-            return
-        timer = loop.call_later(timeout, _wake, arrived) if timeout is not None else None
-        try:
-            await arrived
-        except BaseException:
-            self.give_up(pending)
-            raise
-        finally:
-            if timer is not None:
-                timer.cancel()
+    def _in_loop(self, loop: EventLoop, function: Callable[..., object], argument: object) -> None:
+        self._link.in_loop(loop, function, argument)  # only when bytes came is it sure that there is a link
 
     def _result(self, pending: Pending, ref: Reference, method: Method, flavour: Flavour | None = None) -> Any:
         if pending.error is not None:
             raise pending.error
         return calls.decode(self, pending.body, ref, method, flavour)
-
-    def _timed_out(self, ref: Reference, method: Method, timeout: float | None) -> CallTimeout:
-        return CallTimeout(
-            f"{ref.uri}.{method.name} did not answer within {timeout or 0:g} s ({self._facts}); it may have run. "
-            "Allow more with rpcx.options(timeout=...)",
-            uri=ref.uri, method=method.name, peer=str(self._facts), executed="maybe",
-        )  # fmt: skip
 
     # --- without waiting ---------------------------------------------------------------------------------------
 
@@ -277,19 +255,13 @@ class ClientSession(Session):
     ) -> None:
         """Call without waiting; ``done(value, error)`` is called once, by the thread that reads."""
 
-        def settle(pending: Pending) -> None:
-            try:
-                value = self._result(pending, ref, method)
-                if args and isinstance(args[0], LeaseInfo):
-                    value = seconds(value)  # a sponsor's answer
-            except Exception as error:  # noqa: BLE001  # handed on
-                done(None, error)
-            else:
-                done(value, None)
+        def result(pending: Pending) -> Any:
+            value = self._result(pending, ref, method)
+            return seconds(value) if args and isinstance(args[0], LeaseInfo) else value  # a sponsor's answer
 
         def begun() -> None:
             pending = Pending()
-            pending.callback = settle
+            pending.callback = lambda pending: tell(done, lambda: result(pending))
             try:
                 self._begun(self._request(ref, method, args, {}), pending)
             except Exception as error:  # noqa: BLE001  # handed on
@@ -304,7 +276,7 @@ class ClientSession(Session):
             if error is not None:
                 ref.deferred = error
 
-        self._raise_deferred(ref)
+        ref.raise_deferred()
         self.begin(ref, method, value, done)
 
     def stream(
@@ -335,18 +307,6 @@ class ClientSession(Session):
         """What the server refers to is called over the connections to it, whatever address the reference has."""
         face: Caller = self.lines.face
         return face
-
-    @staticmethod
-    def _raise_deferred(reference: Reference) -> None:
-        error, reference.deferred = reference.deferred, None
-        if error is not None:
-            error.add_note("raised by an earlier assignment to this proxy")
-            raise error
-
-
-def _wake(future: "asyncio.Future[None]") -> None:
-    if not future.done():
-        future.set_result(None)
 
 
 def _refuse_in_loop() -> None:

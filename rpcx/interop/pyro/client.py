@@ -18,14 +18,13 @@ from rpcx.interop.pyro.daemon import DAEMON, URI
 from rpcx.interop.pyro.requests import CLOSE, Requests
 from rpcx.interop.pyro.streams import Items, ItemsAsync, ItemsSync
 from rpcx.interop.pyro.values import FAILED, inward
+from rpcx.remoting.arrivals import arrival, tell, timed_out
 from rpcx.remoting.contract import Method, MethodKind
 from rpcx.remoting.pending import CallFuture, Pending
 from rpcx.remoting.proxy import dynamic_method, make_proxy
 from rpcx.remoting.references import Reference
 
 if TYPE_CHECKING:
-    import asyncio  # at run time only where something is awaited: importing it takes 46 ms
-
     from rpcx.remoting.runs import Run
 
 NOT_RUN: Final = "an earlier call of this batch failed, and Pyro5 makes none after it"
@@ -91,17 +90,8 @@ class ClientSession(Requests):
         self, ref: Reference, method: Method, args: tuple[object, ...], done: Callable[[Any, Exception | None], None]
     ) -> None:
         """Call without waiting; ``done(value, error)`` is called once, by the thread that reads."""
-
-        def settle(pending: Pending) -> None:
-            try:
-                value = self.result(pending, ref, method)
-            except Exception as error:  # noqa: BLE001  # handed on
-                done(None, error)
-            else:
-                done(value, None)
-
         pending = Pending()
-        pending.callback = settle
+        pending.callback = lambda pending: tell(done, lambda: self.result(pending, ref, method))
         self._ask(ref, method, args, {}, pending)
 
     def await_(self, pending: Pending, ref: Reference, method: Method) -> None:
@@ -113,23 +103,14 @@ class ClientSession(Requests):
         timeout = remaining()
         self._link.wait(pending, timeout)
         if not pending.arrived:
-            raise self._timed_out(ref, method, timeout)
+            raise timed_out(ref, method, timeout, self._facts)
 
     async def arrival(self, pending: Pending, ref: Reference, method: Method) -> None:
         """The same in a loop."""
-        from asyncio import get_running_loop, timeout
-
-        loop = get_running_loop()
-        arrived = loop.create_future()
-        pending.callback = lambda _: self._link.in_loop(loop, _wake, arrived)
-        seconds = remaining()
-        if pending.arrived:
-            return
-        try:
-            async with timeout(seconds):
-                await arrived
-        except TimeoutError:
-            raise self._timed_out(ref, method, seconds) from None
+        timeout = remaining()
+        await arrival(pending, timeout, self._link.in_loop, self.give_up)
+        if not pending.arrived:
+            raise timed_out(ref, method, timeout, self._facts)
 
     # --- for later, as a stream, many at once ------------------------------------------------------------------
 
@@ -223,8 +204,3 @@ class ClientSession(Requests):
     def fault_of(self, fault: Exception) -> Exception:
         """What a call of a batch raised."""
         return fault
-
-
-def _wake(future: "asyncio.Future[None]") -> None:
-    if not future.done():
-        future.set_result(None)

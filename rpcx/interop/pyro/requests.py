@@ -10,7 +10,6 @@ from typing import Any, Final, Self
 
 from rpcx.abc import Address, Buffer, Job, PeerFacts
 from rpcx.errors import (
-    CallTimeout,
     ForkedConnection,
     InvalidArguments,
     LimitExceeded,
@@ -136,10 +135,7 @@ class Requests(Session):
         """Send a call; returns the connection that took it."""
         if ref.released:
             raise ref.closed_error()
-        if ref.deferred is not None:
-            error, ref.deferred = ref.deferred, None
-            error.add_note("raised by an earlier assignment to this proxy")
-            raise error
+        ref.raise_deferred()
         used = self._usable()
         used._close_dropped()  # first, as their consumers were
         used._request(ref.uri, method, args, kwargs, flags, pending)
@@ -219,10 +215,3 @@ class Requests(Session):
             error.uri, error.method = error.uri or ref.uri, error.method or method
             error.peer = error.peer or str(self._facts)
         return error
-
-    def _timed_out(self, ref: Reference, method: Method, timeout: float | None) -> CallTimeout:
-        return CallTimeout(
-            f"{ref.uri}.{method.name} did not answer within {timeout:g} s ({self._facts}); it may have run. "
-            "Allow more with rpcx.options(timeout=...)",
-            uri=ref.uri, method=method.name, peer=str(self._facts), executed="maybe",
-        )  # fmt: skip
