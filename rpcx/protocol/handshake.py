@@ -6,14 +6,15 @@
 
 The offer is JSON text of at most 8 KiB, read by the standard library: no formatter sees a byte before both
 sides agreed on it. Unknown keys are ignored, so that later versions can say more. A stranger whose first
-byte is wrong gets no answer at all: the magic begins with a byte that no text protocol sends.
+byte is wrong gets no answer at all: the magic begins with a byte that no text protocol sends. Where the client
+has to prove who it is, that follows (`rpcx.protocol.opening`).
 """
 
 import json
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal
 
-from rpcx.errors import ProtocolError
+from rpcx.errors import AuthenticationFailed, ProtocolError
 
 MAGIC: Final = b"\xabRPCX\x01\r\n"  # not text; \x01 is the major version; \r\n catches newline mangling
 VERSION: Final = 1
@@ -23,6 +24,8 @@ MESSAGE_BYTES: Final = 64 << 20  # one message; numpy users need more than gRPC'
 LEAST_MESSAGE: Final = 1024  # bytes of one message that every end must take
 IN_FLIGHT: Final = 1024  # calls begun and not answered, per connection (HTTP/2 servers: 100)
 WINDOW: Final = 64  # stream items sent ahead of the consumer
+
+Role = Literal["client", "server"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,19 +60,22 @@ class Offer:
     in_flight: int = IN_FLIGHT
     window: int = WINDOW
     capabilities: tuple[str, ...] = ("batch", "streams", "references")
+    authenticators: tuple[str, ...] = ()  # a client's by preference; a server's are demanded
+    nonce: str = ""  # 64 random hexadecimal digits, where there are authenticators
 
     def to_bytes(self) -> bytes:
-        return json.dumps(
-            {
-                "version": VERSION,
-                "formatters": self.formatters,
-                "sinks": self.sinks,
-                "name": self.name,
-                "session": self.session,
-                "limits": {"message": self.message, "in_flight": self.in_flight, "window": self.window},
-                "capabilities": self.capabilities,
-            }
-        ).encode()
+        said = {
+            "version": VERSION,
+            "formatters": self.formatters,
+            "sinks": self.sinks,
+            "name": self.name,
+            "session": self.session,
+            "limits": {"message": self.message, "in_flight": self.in_flight, "window": self.window},
+            "capabilities": self.capabilities,
+        }
+        if self.authenticators:
+            said |= {"authenticators": self.authenticators, "nonce": self.nonce}
+        return json.dumps(said).encode()
 
     @classmethod
     def from_bytes(cls, body: bytes) -> "Offer":
@@ -90,6 +96,8 @@ class Offer:
             in_flight=_count(limits, "in_flight"),
             window=_count(limits, "window"),
             capabilities=_texts(data, "capabilities"),
+            authenticators=_texts(data, "authenticators"),
+            nonce=_text(data, "nonce"),
         )
 
 
@@ -100,6 +108,7 @@ class Agreement:
     formatter: str
     sinks: tuple[str, ...]
     peer: Offer  # the other end's offer: its limits bind what we send
+    authenticator: str = ""  # by which the client proves who it is; empty: neither end has any
 
 
 def agree(ours: Offer, theirs: Offer) -> Agreement:
@@ -107,7 +116,11 @@ def agree(ours: Offer, theirs: Offer) -> Agreement:
 
     Raises:
         ProtocolError: no common formatter, or other sinks; the message names both sides' lists.
+        AuthenticationFailed: no common authenticator, where one of them has any; likewise.
     """
+    authenticator = next((name for name in theirs.authenticators if name in ours.authenticators), "")
+    if not authenticator and (ours.authenticators or theirs.authenticators):
+        raise AuthenticationFailed(_no_authenticator(theirs.authenticators, ours.authenticators))
     for name in theirs.formatters:
         if name in ours.formatters:
             break
@@ -121,7 +134,7 @@ def agree(ours: Offer, theirs: Offer) -> Agreement:
             f"the sinks differ{_first_difference(ours.sinks, theirs.sinks)}: "
             f"the client has {_listed(theirs.sinks)}, the server {_listed(ours.sinks)}"
         )
-    return Agreement(name, ours.sinks, theirs)
+    return Agreement(name, ours.sinks, theirs, authenticator)
 
 
 def welcome(agreement: Agreement, ours: Offer) -> bytes:
@@ -135,6 +148,8 @@ def welcome(agreement: Agreement, ours: Offer) -> bytes:
         in_flight=ours.in_flight,
         window=ours.window,
         capabilities=ours.capabilities,
+        authenticators=(agreement.authenticator,) if agreement.authenticator else (),
+        nonce=ours.nonce,
     )
     return narrowed.to_bytes()
 
@@ -145,7 +160,12 @@ def welcomed(body: bytes, ours: Offer) -> Agreement:
     known = len(theirs.formatters) == 1 and theirs.formatters[0] in ours.formatters
     if not known or theirs.sinks != ours.sinks:
         raise ProtocolError("the server agreed to something that was not offered")
-    return Agreement(theirs.formatters[0], theirs.sinks, theirs)
+    if ours.authenticators and not theirs.authenticators:  # it does not know of them: nothing would be proved
+        raise AuthenticationFailed(_no_authenticator(ours.authenticators, ()))
+    authenticator = next(iter(theirs.authenticators), "")
+    if len(theirs.authenticators) > 1 or (authenticator and authenticator not in ours.authenticators):
+        raise ProtocolError("the server wants a proof that was not offered")
+    return Agreement(theirs.formatters[0], theirs.sinks, theirs, authenticator)
 
 
 def refusal(kind: str, message: str) -> bytes:
@@ -193,6 +213,13 @@ def _count(data: dict[str, object], key: str, least: int = 1) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or not least <= value < 1 << 40:
         raise ProtocolError(f"the handshake's limit {key!r} is not a number of at least {least}")
     return value
+
+
+def _no_authenticator(client: tuple[str, ...], server: tuple[str, ...]) -> str:
+    return (
+        f"no common authenticator: the client has {_listed(client)}, the server {_listed(server)}; "
+        "give both ends the same, as in authenticators=[...]"
+    )
 
 
 def _listed(names: tuple[str, ...]) -> str:
