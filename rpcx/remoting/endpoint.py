@@ -186,6 +186,8 @@ class Endpoint(Outgoing, Incoming):
         self._window = min(self._window, agreement.peer.window)
         if self._on_open is not None:
             self._on_open(self)
+        if self._connection.ends:
+            self._link.rearm()
         self.opened.resolve(OPENED, b"", ())
 
     # --- ends --------------------------------------------------------------------------------------------------
