@@ -9,19 +9,17 @@ import functools
 import inspect
 import typing
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any
 
 from rpcx.errors import InvalidArguments, ObjectNotFound
-from rpcx.interop.dotnet.clrnames import ClrName, pascal, system
+from rpcx.interop.dotnet.clrnames import ClrName, system
 from rpcx.interop.dotnet.messages import MethodReturn
 from rpcx.interop.dotnet.nodes import CLR_NAMES, OBJECT, STRING, ArrayNode, ClassNode, Node, Primitive
 from rpcx.interop.dotnet.outward import Outward, Shape
 from rpcx.interop.dotnet.shapes import ANYTHING, Plain, shape_of
-from rpcx.interop.dotnet.types import CLR_NAME, Made
+from rpcx.interop.dotnet.types import Made, clr_name
 from rpcx.remoting.contract import CLASSES, Contract, Method, MethodKind
 from rpcx.remoting.validation import resolve
-
-_PREFIXES: Final = {MethodKind.GET: "get_", MethodKind.SET: "set_"}
 
 
 class Parameter(typing.NamedTuple):
@@ -166,14 +164,6 @@ class Surface:
 def surface_of(contract: Contract) -> Surface:
     """What .NET sees of ``contract``."""
     return Surface(contract)
-
-
-def clr_name(method: Method) -> str:
-    """What .NET calls ``method``."""
-    given = getattr(inspect.unwrap(method.function), CLR_NAME, None)
-    name = given or pascal(method.name.partition(".")[0])
-    prefix = _PREFIXES.get(method.kind, "")
-    return str(name) if given and given.startswith(prefix) and prefix else f"{prefix}{name}"
 
 
 def _without_none(hint: Any) -> Any:  # an annotation
