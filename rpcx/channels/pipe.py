@@ -117,23 +117,25 @@ def runtime_directory() -> Path:
     Raises:
         AccessDenied: it is not private; the message says what is wrong with it.
     """
-    uid = os.getuid()
-    given = os.environ.get(DIRECTORY)
-    session = os.environ.get("XDG_RUNTIME_DIR") or f"/run/user/{uid}"
-    if given:
-        directory = Path(given)
-    elif _is_private(Path(session)):
-        directory = Path(session) / "rpcx"
-    else:
-        directory = Path(tempfile.gettempdir()) / f"rpcx-{uid}"
+    directory = runtime_path()
     try:
-        directory.mkdir(mode=0o700, parents=bool(given))
+        directory.mkdir(mode=0o700, parents=DIRECTORY in os.environ)
     except FileExistsError:
         pass  # made before; looked at below
     problem = directory_problem(directory)
     if problem:
         raise AccessDenied(f"{directory} is not safe for pipes: {problem}; repair or remove it, or set {DIRECTORY}")
     return directory
+
+
+def runtime_path() -> Path:
+    """Where `runtime_directory` is, or would be."""
+    uid = os.getuid()
+    given = os.environ.get(DIRECTORY)
+    if given:
+        return Path(given)
+    session = Path(os.environ.get("XDG_RUNTIME_DIR") or f"/run/user/{uid}")
+    return session / "rpcx" if _is_private(session) else Path(tempfile.gettempdir()) / f"rpcx-{uid}"
 
 
 def _is_private(directory: Path) -> bool:

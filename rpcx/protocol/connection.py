@@ -5,7 +5,7 @@
 
 Both ends are equal once the handshake is done: either may call, and calls of both directions share the
 connection. A call's id belongs to its caller; `RETURN`, `FAULT`, `ITEM` and `END` answer ids of ours,
-`CALL`, `BATCH`, `CANCEL` and `CREDIT` carry ids of theirs. Rules that must hold are all in this file:
+`CALL`, `BATCH`, `BURST`, `CANCEL` and `CREDIT` carry ids of theirs. Rules that must hold are all in this file:
 
 1. An id is in flight until its answer was *sent*, even when its caller cancelled it: a slot is free only
    when the work ended (HTTP/2's rapid reset freed it earlier).
@@ -34,6 +34,7 @@ from rpcx.protocol.opening import Authentication, Opening
 CALL: Final = int(Kind.CALL)
 ONEWAY: Final = int(Kind.ONEWAY)
 BATCH: Final = int(Kind.BATCH)
+BURST: Final = int(Kind.BURST)
 RETURN: Final = int(Kind.RETURN)
 FAULT: Final = int(Kind.FAULT)
 ITEM: Final = int(Kind.ITEM)
@@ -41,6 +42,7 @@ END: Final = int(Kind.END)
 CREDIT: Final = int(Kind.CREDIT)
 CANCEL: Final = int(Kind.CANCEL)
 RELEASE: Final = int(Kind.RELEASE)
+RETURNS: Final = int(Kind.RETURNS)
 PING: Final = int(Kind.PING)
 PONG: Final = int(Kind.PONG)
 GOODBYE: Final = int(Kind.GOODBYE)
@@ -52,6 +54,7 @@ DROPPED: Final = 101  # a late answer to a call we gave up: whatever it refers t
 CLOSED: Final = 102  # no more events follow; token is the error, or None after an orderly end
 
 PACK_HEADER: Final = HEADER.pack
+COUNT_SIZE: Final = 2  # bytes before the envelope of BURST and RETURNS that say how many
 LAST_ID: Final = 0xFFFFFFFF  # of a call; then they come round
 HELD_CALLS: Final = 100_000  # that may wait unsent for the peer's in-flight limit; then LimitExceeded
 CANCELS_JUDGED: Final = 200  # calls after which a peer that cancels most of them is cut off (Envoy: 500)
@@ -172,6 +175,10 @@ class Connection:
             return kind, call_id, body, segments
         if kind == ITEM or kind == ITEM_NOW:
             return self._item_came(kind, call_id, body, segments)
+        if kind == BURST:
+            return self._burst_came(_ids(call_id, body), body)
+        if kind == RETURNS:
+            return self._returns_came(_ids(call_id, body), body)
         return self._control(kind, call_id, body, now)
 
     def _answered_some(self, call_id: int) -> None:
@@ -197,6 +204,29 @@ class Connection:
         if token is None:
             return DROPPED, None, body, segments
         return kind, token, body, segments
+
+    def _burst_came(self, ids: range, body: bytes) -> Event:
+        serving = self._serving
+        if not serving.keys().isdisjoint(ids):
+            raise ProtocolError(f"a call id among {ids[0]} to {ids[-1]} is in use")
+        if len(serving) + len(ids) > self._most_served:
+            raise LimitExceeded(f"more than {self._most_served} calls in flight")
+        serving.update(dict.fromkeys(ids, 0))
+        self._judged += len(ids)
+        return BURST, ids, body[COUNT_SIZE:], NO_SEGMENTS
+
+    def _returns_came(self, ids: range, body: bytes) -> Event:
+        tokens = []
+        for call_id in ids:
+            if self._held or self._granted:
+                self._answered_some(call_id)
+            token = self._calls.pop(call_id, None)
+            if token is None:
+                self._answered_late(RETURNS, call_id, b"", NO_SEGMENTS)
+            tokens.append(token)
+        if self._held:
+            self._send_held()
+        return RETURNS, tokens, body[COUNT_SIZE:], NO_SEGMENTS
 
     def _control(self, kind: int, call_id: int, body: bytes, now: float) -> Event | None:
         if kind == CANCEL:
@@ -304,6 +334,35 @@ class Connection:
         calls[call_id] = token
         return call_id
 
+    def join(self, token: object) -> int:
+        """Begin a call that `burst` sends, together with those begun before and after it. Returns its id.
+
+        0: it cannot wait so, but goes by itself (`call`).
+        """
+        call_id = self._next_id
+        calls = self._calls
+        if self._abandoned or len(calls) >= self._allowed or call_id in calls or call_id >= LAST_ID:
+            return 0
+        self._next_id = call_id + 1
+        calls[call_id] = token
+        return call_id
+
+    def burst(self, first: int, count: int, body: bytes) -> bool:
+        """Send calls that joined: BURST, or CALL for one. False: the peer takes no message of this size."""
+        size = len(body) + COUNT_SIZE
+        if size > self._peer_message:
+            return False
+        if count == 1:
+            self._out.append(PACK_HEADER(size - COUNT_SIZE, CALL, 0, 0, first) + body)
+        else:
+            self._out.append(PACK_HEADER(size, BURST, 0, 0, first) + count.to_bytes(COUNT_SIZE, "big") + body)
+        return True
+
+    def withdraw(self, call_id: int) -> object:
+        """Take back a call that joined and cannot be sent; its token, or None if it was given up."""
+        self._abandoned.discard(call_id)
+        return self._calls.pop(call_id, None)
+
     def oneway(self, body: bytes, segments: Sequence[Buffer] = NO_SEGMENTS) -> None:
         """Send a call that is never answered.
 
@@ -345,6 +404,20 @@ class Connection:
             self._queue(frame(kind, call_id, body, segments))
         else:
             self._out.append(PACK_HEADER(size, kind, 0, 0, call_id) + body)
+
+    def reply_burst(self, first: int, count: int, body: bytes) -> bool:
+        """Answer calls of the peer's whose ids follow one another: by RETURNS, or RETURN for one.
+
+        False: the peer takes no message of this size; nothing was sent, the calls stay open.
+        """
+        size = len(body) + COUNT_SIZE
+        if size > self._peer_message:
+            return False
+        for call_id in range(first, first + count):
+            if self._serving.pop(call_id, None) is None:
+                return True  # they ended with the connection
+        self._out.append(PACK_HEADER(size, RETURNS, 0, 0, first) + count.to_bytes(COUNT_SIZE, "big") + body)
+        return True
 
     def item(self, call_id: int, body: bytes, segments: Sequence[Buffer] = NO_SEGMENTS, kind: int = ITEM) -> int:
         """Send one stream item, as ITEM or ITEM_NOW; how much credit is left. There must be some (`credit`)."""
@@ -532,6 +605,14 @@ class Connection:
                 f"a message of {total} bytes exceeds the peer's limit of {limit} bytes; "
                 "raise it there with limits=Limits(message=...), or send the data as a stream"
             )
+
+
+def _ids(first: int, body: bytes) -> range:
+    """The calls that a BURST or RETURNS is about."""
+    count = int.from_bytes(body[:COUNT_SIZE], "big")
+    if len(body) < COUNT_SIZE or not count or first + count - 1 > LAST_ID:
+        raise ProtocolError("a frame about many calls begins with how many (1 at least) that have ids")
+    return range(first, first + count)
 
 
 def _parting(body: bytes) -> RpcxError | None:

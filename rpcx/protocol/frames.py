@@ -41,6 +41,7 @@ class Kind(IntEnum):
     CALL = 16
     ONEWAY = 17  # a call without answer; id is 0
     BATCH = 18  # many calls in one frame, answered by one RETURN
+    BURST = 19  # independent calls in one frame; ids follow one another
     RETURN = 20
     FAULT = 21
     ITEM = 22  # one item of a stream, answering a CALL
@@ -48,6 +49,7 @@ class Kind(IntEnum):
     CREDIT = 24  # the consumer takes this many more items
     CANCEL = 25  # the caller gave up
     RELEASE = 26  # references that are no longer held
+    RETURNS = 27  # results of calls whose ids follow one another
     PING = 30
     PONG = 31
     GOODBYE = 32  # orderly end; nothing new is sent after it

@@ -74,8 +74,20 @@ class Method:
     """One entry of a contract."""
 
     __slots__ = (
-        "allow", "arguments", "blocking", "function", "idempotent", "is_async", "kind", "name", "oneway", "result",
-        "slow_until", "streams", "where",
+        "_overran",
+        "allow",
+        "arguments",
+        "blocking",
+        "function",
+        "idempotent",
+        "is_async",
+        "kind",
+        "name",
+        "oneway",
+        "result",
+        "slow_until",
+        "streams",
+        "where",
     )  # fmt: skip
 
     def __init__(self, name: str, kind: MethodKind, function: Callable[..., Any], marks: Marks, where: str) -> None:
@@ -93,6 +105,16 @@ class Method:
         self.arguments = Arguments(function, where, CLASSES)
         self.result = Result(function, where, CLASSES, stream=self.streams)
         self.slow_until = 0.0  # monotonic seconds until which it counts as slow, since it overran
+        self._overran = False
+
+    def overran(self, now: float) -> None:
+        """A call took long where others wait for it to end: the next ones go to a worker, for a while.
+
+        The first is forgiven: it builds validators, and what the method imports or opens for the first time.
+        """
+        if self._overran:
+            self.slow_until = now + SLOW_SECONDS
+        self._overran = True
 
     def describe(self) -> dict[str, Any]:
         """Plain data for `rpcx inspect` and for comparing contracts."""

@@ -21,7 +21,7 @@ from rpcx.context import serving
 from rpcx.errors import Cancelled, RpcxError
 from rpcx.messages import Call, Fault, Reply, Return
 from rpcx.remoting.access import Gate
-from rpcx.remoting.contract import SLOW_SECONDS, Method
+from rpcx.remoting.contract import Method
 from rpcx.remoting.objects import Entry
 from rpcx.remoting.runs import rows
 from rpcx.remoting.validation import NO_KEYWORDS, Arguments
@@ -51,6 +51,8 @@ class Answerer(Protocol):
     def passed_out(self, reply: Reply, states: Any, /) -> Reply: ...
     def oneway_done(self) -> None: ...
     def credit(self, call_id: int, /) -> int: ...
+    def answer_burst(self, call: "IncomingCall", first: int, values: list[Any], /) -> None: ...
+    def call_apart(self, call: "IncomingCall", call_id: int, args: list[object], /) -> None: ...
     def send_item(self, call: "IncomingStream", item: object, /) -> None: ...
     def end_stream(self, call: "IncomingStream", /) -> None: ...
     def resume_stream(self, call: "IncomingStream", /) -> None: ...
@@ -116,7 +118,7 @@ class IncomingCall:
     # --- what the driver asks ------------------------------------------------------------------------------
 
     def overran(self, now: float) -> None:
-        self.method.slow_until = now + SLOW_SECONDS
+        self.method.overran(now)
 
     def run(self) -> None:
         """Call a sync method and answer."""
@@ -131,7 +133,7 @@ class IncomingCall:
                 try:
                     value = method.function(instance, *args, **kwargs)
                 except RpcxError as error:
-                    _mark_as_run(error)
+                    mark_as_run(error)
                     raise
                 self.answer(value)
             finally:
@@ -157,7 +159,7 @@ class IncomingCall:
                 try:
                     value = await method.function(instance, *args, **kwargs)
                 except RpcxError as error:
-                    _mark_as_run(error)
+                    mark_as_run(error)
                     raise
                 self.answer(value)
             finally:
@@ -180,8 +182,8 @@ class IncomingCall:
             log.error("%s raised %r; it reaches the caller as RemoteError", self.method.where, error)
         self.endpoint.answer_fault(self, error)
 
-    def cancel(self) -> None:
-        """The caller gave up, or its connection is gone."""
+    def cancel(self, call_id: int = 0) -> None:
+        """The caller gave up the call of this id, or (0) its connection is gone."""
         self.cancelled = True
         task = self.task
         if task is not None:
@@ -281,8 +283,8 @@ class IncomingStream(IncomingCall):
         elif not self.is_async:
             self.endpoint.resume_stream(self)
 
-    def cancel(self) -> None:
-        super().cancel()
+    def cancel(self, call_id: int = 0) -> None:
+        super().cancel(call_id)
         if not self.is_async:
             self.endpoint.resume_stream(self)  # to close the generator on a thread that may run it
 
@@ -327,7 +329,7 @@ class IncomingStream(IncomingCall):
             self.endpoint.end_stream(self)
         else:
             if self._items is not None and isinstance(error, RpcxError):
-                _mark_as_run(error)
+                mark_as_run(error)
             self.answer_fault(error)
 
 
@@ -360,7 +362,7 @@ class BatchedRun(IncomingCall):
                     try:
                         value = function(instance, *args, **kwargs)
                     except RpcxError as error:
-                        _mark_as_run(error)
+                        mark_as_run(error)
                         raise
                     returned(value)
                 except BaseException as error:  # noqa: BLE001  # whatever a method raises is its caller's answer
@@ -387,7 +389,7 @@ class BatchedRun(IncomingCall):
                     try:
                         value = await method.function(instance, *args, **kwargs)
                     except RpcxError as error:
-                        _mark_as_run(error)
+                        mark_as_run(error)
                         raise
                     returned(value)
                 except BaseException as error:  # noqa: BLE001  # whatever a method raises is its caller's answer
@@ -483,14 +485,14 @@ class IncomingBatch(IncomingCall):
         for _ in range(run.count):
             self.failed(run.error)
 
-    def cancel(self) -> None:
+    def cancel(self, call_id: int = 0) -> None:
         self.cancelled = True
         for run in self.runs:
             if isinstance(run, BatchedRun):
                 run.cancel()
 
 
-def _mark_as_run(error: RpcxError) -> None:
+def mark_as_run(error: RpcxError) -> None:
     """What came out of a method: that one ran, whatever the error says of a call that it made itself."""
     if error.executed == "no":
         error.executed = "yes"

@@ -9,11 +9,13 @@ system call runs. Envelopes are positional lists:
 
     call    [target, method, args, seconds | None]  + [kwargs | None, meta | None] when there are any
     return  [value]        item  [value]        fault  see `encode_fault`
+    burst   [target, method, count, args, seconds]  answered by  returns [value, …]  and others
     batch   [[target, method, count, args, seconds] + …, …]  answered by  [[values, [[index, fault], …]]]
 
 ``meta`` holds the rare: ``c``/``f`` contract name and fingerprint (a proxy's first call), ``d`` call depth.
 """
 
+import functools
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -23,6 +25,7 @@ from rpcx.abc import Buffer, Job, Link
 from rpcx.errors import ConnectionLost, ForkedConnection, MaybeExecuted, NotSent, ProtocolError, RpcxError
 from rpcx.protocol.connection import (
     BATCH,
+    BURST,
     CALL,
     CANCEL,
     CLOSED,
@@ -37,6 +40,7 @@ from rpcx.protocol.connection import (
     RELEASE,
     RETURN,
     RETURN_NOW,
+    RETURNS,
     Connection,
     Event,
 )
@@ -96,11 +100,13 @@ class Endpoint(Outgoing, Incoming):
         if self._released or self._dropped_calls:
             with self._lock:
                 self._send_drops()
+        if self._burst is not None:
+            self._send_burst()
         return self._connection.outgoing()
 
     @property
     def ready(self) -> bool:
-        return bool(self._connection.ready or self._released or self._dropped_calls)
+        return bool(self._connection.ready or self._burst is not None or self._released or self._dropped_calls)
 
     def held_back(self, count: int) -> None:
         with self._lock:
@@ -120,6 +126,10 @@ class Endpoint(Outgoing, Incoming):
                 job = self._incoming(kind, token, body, segments, now)  # type: ignore[arg-type]  # the peer's id
                 if job is not None:
                     jobs.append(job)
+            elif kind == BURST:
+                jobs += self._incoming_burst(token, body, now)  # type: ignore[arg-type]  # the peer's ids
+            elif kind == RETURNS:
+                self._peer_said(functools.partial(self._returned, token, body), now)  # type: ignore[arg-type]  # ours
             elif kind == ITEM:
                 token.item(body, segments)  # type: ignore[attr-defined]  # IncomingItems
             else:
@@ -140,7 +150,7 @@ class Endpoint(Outgoing, Incoming):
         elif kind == CREDIT or kind == CANCEL:
             call = self._serving.get(token)
             if call is not None:
-                call.credit() if kind == CREDIT else call.cancel()
+                call.credit() if kind == CREDIT else call.cancel(token)
         elif kind == RELEASE:
             self._peer_said(lambda: self._peer_released(body), now)
         elif kind == OPENED:
@@ -168,6 +178,7 @@ class Endpoint(Outgoing, Incoming):
         self._decode_body = chain.decode
         self._pack = chain.pack
         self._sinks = bool(chain.message_sinks)
+        self._bursts = not chain.has_sinks
         self.facts.name = agreement.peer.name
         self.holder = agreement.peer.session or self.holder
         self._window = min(self._window, agreement.peer.window)

@@ -12,6 +12,7 @@ from rpcx.messages import Call, Fault, Reply, Return
 from rpcx.protocol.connection import BATCH, END, FAULT, ITEM, ITEM_NOW, RETURN, RETURN_NOW, Connection
 from rpcx.protocol.frames import NO_SEGMENTS
 from rpcx.remoting.access import Gate
+from rpcx.remoting.bursts import IncomingBurst
 from rpcx.remoting.dispatch import BatchedRun, FailedRun, IncomingBatch, IncomingCall, IncomingOneway, IncomingStream
 from rpcx.remoting.objects import Entry, ObjectTable, SingleCall
 from rpcx.remoting.proxy import Flavour, as_flavour
@@ -22,6 +23,7 @@ from rpcx.sinks.lowering import SCALARS
 
 log = logging.getLogger("rpcx")
 
+BURST_ENVELOPE: Final = "a burst is [target, method, count, arguments of all its calls, seconds], count as in its frame"
 RUN: Final = "a run of a batch is [target, method, count, arguments of all its calls, seconds, kwargs?, meta?]"
 
 
@@ -34,6 +36,7 @@ class Incoming(Wire):
         self._serving: dict[int, IncomingCall] = {}  # the peer's calls that are not answered
         self._oneways: deque[IncomingOneway] = deque()  # waiting for the one that runs
         self._oneway_runs = False
+        self._apart = connection.role == "client"  # calls of a burst; nobody stands by there
         self._find: Callable[[str, str], Entry] = self._not_open  # the gate's, once opened
 
     def admit(self, gate: Gate, *, detail: bool) -> None:
@@ -167,6 +170,45 @@ class Incoming(Wire):
             run for row in rows(args, count) for run in self._runs(call_id, [target, name, 1, list(row), *rest], now)
         ]
 
+    def _incoming_burst(self, ids: range, body: bytes, now: float) -> Sequence[Job]:
+        """Independent calls of one method: one job while they are short, or one for each from the beginning."""
+        try:
+            target, name, count, args, timeout = self._envelope_of_burst(body, ids)
+            job = self._prepare([target, name, args, timeout], ids[0], now, IncomingBurst)
+        except Exception as error:  # noqa: BLE001  # the callers are told, nobody else is concerned
+            for call_id in ids:
+                self._refuse(call_id, error)
+            return ()
+        if type(job) is not IncomingBurst or self._apart or job.blocking or isinstance(job.entry, SingleCall):
+            each = zip(ids, rows(args, count), strict=True)
+            singles = [self._one([target, name, list(row), timeout], call_id, now) for call_id, row in each]
+            return [single for single in singles if single is not None]
+        job.begin(ids)
+        self._serving.update(dict.fromkeys(ids, job))
+        return (job,)
+
+    def _envelope_of_burst(self, body: bytes, ids: range) -> list[Any]:
+        envelope = self._decode_body(body, NO_SEGMENTS, self._own_values)
+        match envelope:
+            case [str(), str(), int(count), [*args], _] if count == len(ids) and not len(args) % count:
+                return envelope  # type: ignore[return-value]  # a list, since it matched
+        raise ProtocolError(BURST_ENVELOPE)
+
+    def _one(self, envelope: list[Any], call_id: int, now: float) -> Job | None:
+        """One call of a burst by itself."""
+        try:
+            job = self._serving[call_id] = self._prepare(envelope, call_id, now, IncomingCall)
+        except Exception as error:  # noqa: BLE001  # the caller is told, nobody else is concerned
+            self._refuse(call_id, error)
+            return None
+        return job
+
+    def call_apart(self, call: IncomingCall, call_id: int, args: list[object]) -> None:
+        """Make one call of a burst by itself, on a worker, since another takes long."""
+        job = self._serving[call_id] = IncomingCall(self, call_id, call.entry, call.method)
+        job.args, job.deadline, job.blocking = args, call.deadline, True
+        self._link.spawn(job)
+
     def _refuse(self, call_id: int, error: Exception) -> None:
         if isinstance(error, ValueError) and not isinstance(error, RpcxError):
             error = ProtocolError(f"the call cannot be decoded: {error}")
@@ -234,6 +276,21 @@ class Incoming(Wire):
             failed.executed = "yes"
             self._answer(call.call_id, FAULT, self.fault(failed))
             return
+        self._link.flush()
+
+    def answer_burst(self, call: IncomingCall, first: int, values: list[Any]) -> None:
+        """Calls of a burst, from the one whose id is ``first``, returned scalars."""
+        for call_id in range(first, first + len(values)):
+            self._serving.pop(call_id, None)
+        try:
+            body = self._pack(values)
+            with self._lock:
+                sent = self._connection.reply_burst(first, len(values), body)
+        except Exception:  # noqa: BLE001  # one of them cannot travel: then each by itself, and that one fails
+            sent = False
+        if not sent:
+            for call.call_id, value in enumerate(values, first):
+                self.answer(call, value)
         self._link.flush()
 
     def answer_fault(self, call: IncomingCall, error: BaseException) -> None:

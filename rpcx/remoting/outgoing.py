@@ -8,9 +8,11 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from rpcx.abc import Buffer
-from rpcx.context import remaining
+from rpcx.context import remaining, serving
 from rpcx.errors import ContractMismatch, ProtocolError
 from rpcx.protocol.connection import BATCH, CALL, FAULT, RETURN
+from rpcx.protocol.frames import NO_SEGMENTS
+from rpcx.remoting.bursts import Burst
 from rpcx.remoting.contract import Method
 from rpcx.remoting.dispatch import Errand
 from rpcx.remoting.pending import CallFuture, Pending
@@ -19,6 +21,8 @@ from rpcx.remoting.references import Reference
 from rpcx.remoting.requests import Requests, doubted
 from rpcx.remoting.runs import Run
 from rpcx.remoting.streams import IncomingItems, ItemsAsync, ItemsSync
+from rpcx.remoting.wire import ReadAhead
+from rpcx.sinks.lowering import SCALARS
 
 if TYPE_CHECKING:
     import asyncio  # at run time only where something is awaited: importing it takes 46 ms
@@ -108,6 +112,7 @@ class Outgoing(Requests):
             return
         body, segments = self._encode_call(ref, method, args, kwargs, remaining(), None)
         with self._lock:
+            self._leave()
             self._connection.oneway(body, segments)
         self._link.flush()
 
@@ -126,9 +131,37 @@ class Outgoing(Requests):
     def future(self, ref: Reference, method: Method, args: tuple[object, ...], kwargs: dict[str, object]) -> CallFuture:
         """Call and return at once; the future holds the result."""
         future = CallFuture(self, ref, method, args, kwargs)
+        if self._joins(future):
+            self._link.flush_soon()
+            return future
         future.endpoint = used = self._send(CALL, future, ref, method, args, kwargs, remaining())
         used._link.flush_soon()
         return future
+
+    def _joins(self, future: CallFuture) -> bool:
+        """Have a call leave together with those begun before and after it, if it is a plain one."""
+        ref, args = future.ref, future.args
+        if not self._bursts or ref.unchecked or future.kwargs or ref.deferred is not None or ref.released:
+            return False
+        if future.method.oneway or serving.get() is not None or not SCALARS.issuperset(map(type, args)):
+            return False
+        timeout = remaining()
+        with self._lock:
+            burst = self._burst
+            if burst is not None and not burst.takes(ref, future.method, args, timeout):
+                self._leave()
+                burst = None
+            call_id = self._connection.join(future)
+            if not call_id:
+                return False
+            future.call_id = call_id
+            if burst is not None and call_id == burst.first + burst.count:
+                burst.args += args
+                burst.count += 1
+            else:
+                self._leave()
+                self._burst = Burst(call_id, ref, future.method, args, timeout)
+        return True
 
     def wait_for(self, future: CallFuture, timeout: float | None) -> None:
         """Pump until ``future`` is done, or ``timeout`` seconds passed."""
@@ -151,6 +184,17 @@ class Outgoing(Requests):
         except BaseException as raised:  # noqa: BLE001  # whatever it is, it is the future's outcome
             error = raised
         future.settle(value, error)
+
+    def _returned(self, tokens: list[Any], body: bytes) -> None:  # Pendings, CallFutures; None: given up
+        """Many calls returned."""
+        values = self._decode_body(body, NO_SEGMENTS, self._own_values)
+        if type(values) is not list or len(values) != len(tokens):
+            raise ProtocolError(f"the results of {len(tokens)} calls are a list of as many values")
+        for token, value in zip(tokens, values, strict=True):
+            if type(token) is CallFuture and token.states is None:
+                token.came(value)
+            elif token is not None:
+                token.resolve(RETURN, ReadAhead.of([value]), ())
 
     def _settle_first(self, future: CallFuture, kind: int, body: bytes, segments: Sequence[Buffer]) -> None:
         """The first answer to a proxy is a fault."""

@@ -223,6 +223,16 @@ class CallFuture(Parking, LightFuture):
         """The answer came."""
         self.endpoint.settle(self, kind, body, segments)
 
+    def came(self, value: object) -> None:
+        """The answer came and is decoded."""
+        self.ref.unchecked = False
+        try:
+            value = self.method.result(value)
+        except BaseException as error:  # noqa: BLE001  # whatever it is, it is the future's outcome
+            self.settle(None, error)
+        else:
+            self.settle(value, None)
+
     def fail(self, error: Exception) -> None:
         """No answer will come."""
         self.settle(None, error)

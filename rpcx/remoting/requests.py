@@ -10,10 +10,11 @@ from typing import Any, Self
 
 from rpcx.abc import Buffer
 from rpcx.context import serving
-from rpcx.errors import CallTimeout, ContractMismatch, ForkedConnection, InvalidArguments, RpcxError
+from rpcx.errors import CallTimeout, ContractMismatch, ForkedConnection, InvalidArguments, LimitExceeded, RpcxError
 from rpcx.messages import Call, Fault, Return
 from rpcx.protocol.connection import RETURN
 from rpcx.protocol.frames import NO_SEGMENTS
+from rpcx.remoting.bursts import Burst
 from rpcx.remoting.contract import Contract, Method
 from rpcx.remoting.differences import difference
 from rpcx.remoting.pending import Pending
@@ -62,6 +63,8 @@ class Requests(Wire):
         with self._lock:
             if self.error is not None:
                 raise self._unsent_error()
+            if self._burst is not None:
+                self._leave()  # in the order they were begun
             pending.call_id = self._connection.call(kind, pending, body, segments)
         return self
 
@@ -77,7 +80,30 @@ class Requests(Wire):
         with self._lock:
             if self.error is not None:
                 raise self._unsent_error()
+            self._leave()
             pending.call_id = self._connection.call(kind, pending, body, segments)
+
+    def _leave(self) -> None:
+        """Have the burst leave, if there is one. Under the lock; what it packs is short and plain."""
+        burst, self._burst = self._burst, None
+        if burst is not None and self.error is None:
+            self._leave_as(burst)
+
+    def _leave_as(self, burst: Burst) -> None:
+        if self._connection.burst(burst.first, burst.count, self._pack(burst.envelope())):
+            return
+        if burst.count > 1:  # too long together
+            for single in burst.single():
+                self._leave_as(single)
+            return
+        token: Any = self._connection.withdraw(burst.first)  # a CallFuture
+        if token is not None:
+            text = "the call exceeds what the peer takes in one message; send the data as a stream"
+            token.fail(LimitExceeded(text, uri=burst.ref.uri, method=burst.method.name, executed="no"))
+
+    def _send_burst(self) -> None:
+        with self._lock:
+            self._leave()
 
     def _encode_call(
         self,
@@ -143,6 +169,7 @@ class Requests(Wire):
     def give_up(self, pending: Any) -> bool:
         """Tell the peer that nobody waits for this call any more. False: it had not been sent."""
         with self._lock:
+            self._leave()
             sent = self._connection.cancel(pending.call_id)
         self._link.flush()
         return sent

@@ -15,6 +15,7 @@ from rpcx.abc import Buffer, Link, PeerFacts
 from rpcx.errors import ConnectionLost, ForkedConnection, NotSent, ProtocolError, RemoteError
 from rpcx.protocol.connection import Connection
 from rpcx.remoting.access import Gate
+from rpcx.remoting.bursts import Burst
 from rpcx.remoting.objects import HOST_URI, ObjectTable
 from rpcx.remoting.proxy import Flavour, Proxy, as_flavour, make_proxy
 from rpcx.remoting.references import CALLABLE, HOME, REF, Reference, Released
@@ -32,6 +33,13 @@ class ReadAhead(bytes):
 
     value: Any  # plain data with proxies in it
     error: ProtocolError | None = None  # it cannot be decoded
+
+    @classmethod
+    def of(cls, value: object) -> "ReadAhead":
+        """Stands for a body with this value."""
+        ahead = cls()
+        ahead.value = value
+        return ahead
 
 
 class Wire:
@@ -52,6 +60,8 @@ class Wire:
         self._decode_body: Decode = self._not_open
         self._pack: Pack = self._not_open
         self._sinks = False  # whether message sinks see calls
+        self._bursts = False  # whether calls may leave as bursts: not through sinks, which want to see each
+        self._burst: Burst | None = None  # calls that were begun and have not left
         self._window = connection.limits.window  # items of a stream sent ahead; narrowed to the peer's when opened
         self._imports: dict[str, Any] = {}  # id → weak reference to its Reference
         self._homing = 0  # counts references that went home: whether an answer has one

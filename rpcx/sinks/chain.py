@@ -40,6 +40,7 @@ class Chain:
         self.decode: Decode = formatter.decode
         #: The same for an envelope of scalars in lists, which needs neither segments nor `Values`.
         self.pack: Pack = getattr(formatter, "pack_plain", self._pack)
+        self.has_sinks = bool(byte_sinks or self.message_sinks)
         if byte_sinks:
             self.encode, self.decode = _wrapping(formatter, byte_sinks)
             self.pack = self._pack

@@ -20,7 +20,7 @@ from rpcx.channels.urls import parse
 from rpcx.errors import RpcxError
 from rpcx.interop.dotnet.framing import Frames, request
 from rpcx.interop.dotnet.reader import read as read_nrbf
-from rpcx.protocol.connection import BATCH, CALL, ONEWAY, RELEASE, Connection
+from rpcx.protocol.connection import BATCH, BURST, CALL, ONEWAY, RELEASE, Connection
 from rpcx.protocol.frames import HEADER, FrameReader
 from rpcx.protocol.handshake import MAGIC, Limits, Offer
 from rpcx.security.records import read_record
@@ -175,6 +175,12 @@ def envelope(kind: int, value: object, call_id: int = 1) -> bytes:
     return HEADER.pack(len(body), kind, 0, 0, call_id) + body
 
 
+def burst(count: int, value: object) -> bytes:
+    """A frame with a message about so many calls in it."""
+    body = count.to_bytes(2, "big") + MsgpackFormatter().encode(value, VALUES)[0]
+    return HEADER.pack(len(body), BURST, 0, 0, 5) + body
+
+
 VALUE_SEEDS: list[Any] = [
     None, True, -1, 1 << 80, 1.5, "ann", b"\x00", bytearray(b"x"), (1, (2,)), {1, 2}, frozenset({"a"}),
     {"a": {"b": [1]}}, {(1, 2): 3}, datetime.datetime(2026, 1, 2, 3), datetime.date(2026, 1, 2), datetime.timedelta(1),
@@ -188,6 +194,8 @@ ENDPOINT_SEEDS = [
     envelope(CALL, ["rpcx", "contract", ["bank", "Bank"], None]),
     envelope(ONEWAY, ["bank", "audit", ["x"], None], 0),
     envelope(BATCH, [["bank", "anything", 2, [1, 2], None], ["bank", "failing", 1, ["x"], None]]),
+    burst(3, ["bank", "anything", 3, [1, 2, 3], None]),
+    burst(2, ["bank", "failing", 2, ["x", "y"], 1.0]),
     envelope(RELEASE, [["Bank/x", 1]], 0),
     *(data for data in FROM_VECTORS if not data.startswith(MAGIC)),
 ]

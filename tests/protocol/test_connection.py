@@ -6,6 +6,7 @@ from rpcx.errors import ConnectionLost, LimitExceeded, NotSent, ProtocolError, R
 from rpcx.protocol import connection as states
 from rpcx.protocol.connection import (
     BATCH,
+    BURST,
     CALL,
     CANCEL,
     CANCELS_JUDGED,
@@ -24,6 +25,7 @@ from rpcx.protocol.connection import (
     RELEASE,
     RETURN,
     RETURN_NOW,
+    RETURNS,
     Connection,
     Phase,
 )
@@ -87,6 +89,97 @@ def test_a_batch_is_one_call_and_a_release_is_none():
     pair.client.release(b"ids")
     assert plain(pair.carry(pair.client)) == [(BATCH, 1, b"many", []), (RELEASE, 0, b"ids", [])]
     assert pair.server.in_flight == (0, 1)
+
+
+def test_calls_that_join_leave_together_and_are_answered_together():
+    pair = Pair()
+    client, server = pair.client, pair.server
+    assert [client.join(token) for token in "abc"] == [1, 2, 3]
+    assert client.outgoing() == []
+    assert client.burst(1, 3, b"many")
+    assert plain(pair.carry(client)) == [(BURST, range(1, 4), b"many", [])]
+    assert (client.in_flight, server.in_flight) == ((3, 0), (0, 3))
+    assert server.reply_burst(1, 2, b"two")
+    server.reply(FAULT, 3, b"no")
+    assert plain(pair.carry(server)) == [(RETURNS, ["a", "b"], b"two", []), (FAULT, "c", b"no", [])]
+    assert (client.in_flight, server.in_flight) == ((0, 0), (0, 0))
+
+
+def test_one_call_that_joined_is_a_plain_call():
+    pair = Pair()
+    pair.client.burst(pair.client.join("a"), 1, b"one")
+    assert plain(pair.carry(pair.client)) == [(CALL, 1, b"one", [])]
+
+
+def test_none_joins_what_waits_or_cannot_be_told_apart():
+    assert Connection("client", Offer(), Limits(), NOW).join("early") == 0
+    client = opened("client", Limits(in_flight=2))
+    assert [client.join(token) for token in "abc"] == [1, 2, 0]
+    client = opened("client")
+    client.call(CALL, "x", b"")
+    client.cancel(1)
+    assert client.join("y") == 0, "an answer may come that would look like an answer to it"
+    client = opened("client")
+    client.fail(ProtocolError("over"))
+    assert client.join("late") == 0
+
+
+def test_answers_to_a_burst_some_of_which_was_given_up():
+    pair = Pair()
+    client, server = pair.client, pair.server
+    assert [client.join(token) for token in "abc"] == [1, 2, 3]
+    client.burst(1, 3, b"many")
+    client.cancel(2)
+    assert plain(pair.carry(client)) == [(BURST, range(1, 4), b"many", []), (CANCEL, 2, b"", [])]
+    server.reply_burst(1, 3, b"three")
+    assert plain(pair.carry(server)) == [(RETURNS, ["a", None, "c"], b"three", [])]
+    assert client.join("d") == 4
+
+
+def test_what_is_too_long_together_is_not_sent():
+    pair = Pair(Limits(message=2_000), Limits(message=2_000))
+    client, server = pair.client, pair.server
+    assert [client.join(token) for token in "ab"] == [1, 2]
+    assert not client.burst(1, 2, b"x" * 1_999)
+    assert client.burst(1, 2, b"x" * 1_998)
+    pair.carry(client)
+    assert not server.reply_burst(1, 2, b"x" * 1_999)
+    assert server.in_flight == (0, 2)
+    assert server.reply_burst(1, 2, b"x" * 1_998)
+    assert client.withdraw(client.join("c")) == "c"
+    assert client.in_flight == (2, 0)
+
+
+@pytest.mark.parametrize(
+    ("first", "body", "error"),
+    [
+        (1, b"", ProtocolError), (1, b"\0", ProtocolError), (1, b"\0\0many", ProtocolError),
+        (0xFFFFFFFF, b"\0\2many", ProtocolError), (6, b"\0\2many", ProtocolError), (7, b"\0\2many", ProtocolError),
+        (10, b"\xff\xffmany", LimitExceeded), (10, b"\0\4many", LimitExceeded),
+    ],
+)  # fmt: skip
+def test_a_burst_that_is_none_breaks_the_protocol(first, body, error):
+    server = opened("server", Limits(in_flight=4))
+    server.receive(wire(CALL, 7), NOW)
+    assert type(error_of(server.receive(wire(BURST, first, body), NOW))) is error
+    assert server.in_flight == (0, 0)
+
+
+@pytest.mark.parametrize(("first", "body"), [(1, b"\0\0"), (1, b"\0\3abc"), (3, b"\0\1a"), (2, b"\0\2ab")])
+def test_answers_to_calls_that_were_never_made_break_the_protocol(first, body):
+    client = opened("client")
+    client.call(CALL, "a", b"")
+    client.call(CALL, "b", b"")
+    error_of(client.receive(wire(RETURNS, first, body), NOW))
+
+
+def test_a_burst_that_ends_with_the_connection_is_not_answered():
+    server = opened("server")
+    server.receive(wire(BURST, 1, b"\0\2many"), NOW)
+    server.fail(ProtocolError("over"))
+    sent(server)
+    assert server.reply_burst(1, 2, b"late")
+    assert server.outgoing() == []
 
 
 def test_an_id_that_is_in_use_breaks_the_protocol():
@@ -446,9 +539,10 @@ def in_phase(role: str, phase: Phase) -> Connection:
     return end
 
 
-ANSWERS = {RETURN: "ours", FAULT: "ours", ITEM: "ours", END: "ours"}
+ANSWERS = {RETURN: "ours", FAULT: "ours", ITEM: "ours", END: "ours", RETURNS: ["ours"]}
 THEIRS = {CANCEL: 2, CREDIT: 2}
-NEW = {CALL: 3, BATCH: 3, ONEWAY: 3, RELEASE: 3}
+NEW = {CALL: 3, BATCH: 3, ONEWAY: 3, RELEASE: 3, BURST: range(3, 4)}
+MANY = {BURST, RETURNS}  # their bodies begin with a count
 SILENT = {PING, PONG}
 
 
@@ -458,7 +552,7 @@ SILENT = {PING, PONG}
 def test_every_kind_of_frame_means_something_or_breaks_the_protocol_in_every_phase(role, phase, kind):
     end = in_phase(role, phase)
     call_id = 1 if kind in ANSWERS else 2 if kind in THEIRS else 3
-    body = b"\0\0\0\1" if kind == CREDIT else b"" if kind == GOODBYE else b"body"
+    body = b"\0\0\0\1" if kind == CREDIT else b"" if kind == GOODBYE else b"\0\1body" if kind in MANY else b"body"
     data = wire(kind, call_id, body)
     events = plain(end.receive(MAGIC + data if phase == Phase.OPENING else data, NOW))
     if phase == Phase.CLOSED:
@@ -473,7 +567,7 @@ def test_every_kind_of_frame_means_something_or_breaks_the_protocol_in_every_pha
         assert sent(end) == (wire(PONG, call_id) if kind == PING else b"")
     elif kind in ANSWERS or kind in THEIRS or kind in NEW:
         token = (ANSWERS | THEIRS | NEW)[kind]
-        assert events == [(kind, token, b"" if kind in THEIRS else body, [])]
+        assert events == [(kind, token, b"" if kind in THEIRS else body[2:] if kind in MANY else body, [])]
     else:
         assert events == [(CLOSED, ProtocolError, b"", [])]
         assert bool(sent(end)) == (phase == Phase.OPEN)

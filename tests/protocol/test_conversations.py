@@ -6,6 +6,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from rpcx.protocol.connection import (
     BATCH,
+    BURST,
     CALL,
     CANCEL,
     CLOSED,
@@ -17,6 +18,7 @@ from rpcx.protocol.connection import (
     ONEWAY,
     OPENED,
     RETURN,
+    RETURNS,
     Connection,
     Phase,
 )
@@ -51,6 +53,16 @@ class End:
                 assert token not in self.serving
                 self.serving.append(token)
                 self.produced[token] = 0
+            elif kind == BURST:
+                assert not set(token) & set(self.serving)
+                self.serving += token
+                self.produced.update(dict.fromkeys(token, 0))
+            elif kind == RETURNS:
+                for one, expected in zip(token, body.decode().split(), strict=True):
+                    assert one in (expected, None)
+                    if one is not None:
+                        self.open.remove(one)
+                        self.answers[one] = self.answers.get(one, 0) + 1
             elif kind in (RETURN, FAULT, END):
                 assert token in self.open, "an answer to what was cancelled or answered"
                 self.open.remove(token)
@@ -86,6 +98,38 @@ class Conversation(RuleBasedStateMachine):
         caller.made[token] = call_id
         caller.open.append(token)
         self.bodies[end, call_id] = token
+
+    @rule(end=ENDS, most=st.integers(1, 3))
+    def burst(self, end, most):
+        caller, joined = self.ends[end], []
+        for _ in range(most):
+            token = f"{end}/{self.calls + 1}"
+            call_id = caller.connection.join(token)
+            if not call_id:
+                break
+            self.calls += 1
+            joined.append(token)
+            caller.made[token] = call_id
+            caller.open.append(token)
+            self.bodies[end, call_id] = token
+        if joined:
+            first = caller.made[joined[0]]
+            assert [caller.made[token] for token in joined] == list(range(first, first + len(joined)))
+            assert caller.connection.burst(first, len(joined), b"many")
+
+    @precondition(lambda self: any(end.serving for end in self.ends))
+    @rule(end=ENDS, pick=PICK, most=st.integers(1, 3))
+    def answer_together(self, end, pick, most):
+        server = self.ends[end]
+        if not server.serving:
+            return
+        first = server.serving[pick % len(server.serving)]
+        ids = [call_id for call_id in range(first, first + most) if call_id in server.serving]
+        ids = ids[: next((at for at, call_id in enumerate(ids) if call_id != first + at), len(ids))]
+        for call_id in ids:
+            server.serving.remove(call_id)
+        body = " ".join(self.bodies[1 - end, call_id] for call_id in ids).encode()
+        assert server.connection.reply_burst(first, len(ids), body)
 
     @rule(end=ENDS)
     def oneway(self, end):

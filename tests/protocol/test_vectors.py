@@ -39,6 +39,11 @@ def action(end: Connection, do: str, **fields) -> None:
     match do:
         case "call":
             end.call(Kind[fields["kind"]], fields["token"], body, segments)
+        case "burst":
+            ids = [end.join(token) for token in fields["tokens"]]
+            end.burst(ids[0], len(ids), body)
+        case "reply together":
+            end.reply_burst(fields["id"], fields["count"], body)
         case "reply":
             end.reply(Kind[fields["kind"]] | in_order, fields["id"], body, segments)
         case "oneway":
@@ -98,6 +103,7 @@ def written(events: list) -> list[list]:
             lines.append(["CLOSED", type(token).__name__ if token is not None else None])
         else:
             name = NAMED.get(kind, "DROPPED")
+            token = list(token) if isinstance(token, range) else token
             lines.append([name, token, bytes(body).hex(), [bytes(segment).hex() for segment in segments]])
     return lines
 

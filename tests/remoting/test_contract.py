@@ -125,3 +125,11 @@ def test_what_was_added_still_fits():
     reason, added = difference(mine, contract_of(made(f=longer, g=base)).describe())
     assert reason is None
     assert len(added) == 2
+
+
+def test_a_method_that_overran_is_slow_for_a_while_but_not_after_its_first_call():
+    method = contract_of(made(f=base)).methods["f"]
+    method.overran(100.0)
+    assert method.slow_until == 0.0, "it built its validators"
+    method.overran(200.0)
+    assert method.slow_until == 260.0
