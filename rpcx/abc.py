@@ -11,7 +11,7 @@ another session. Parameters are positional-only, so that a plug-in may name its 
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar, runtime_checkable
 
 from rpcx.messages import Call, Fault, Reply, Return
 
@@ -171,12 +171,41 @@ class Speaker(Protocol):
 class Resolver(Protocol):
     """Turns a name into a URL. Plug-in: entry point ``rpcx.resolvers``, one per word before the colon."""
 
-    def resolve(self, name: str, timeout: float, /, *, insecure: bool = False) -> str:
-        """The URL for ``name``, with the object in it; asked before each connection, may block.
+    def resolve(self, name: str, timeout: float, /, *, insecure: bool = False) -> Sequence[str]:
+        """The URLs for ``name``, with the object in them, the best first; asked before each connection, may block.
 
         Raises:
             ObjectNotFound: nobody has this name.
             ValueError: it is no name of this kind.
+        """
+        ...
+
+
+class Announced(NamedTuple):
+    """What a host wants to be found by."""
+
+    name: str
+    urls: Sequence[str]  # with the object in them
+    tags: Mapping[str, str]
+
+
+class Closing(Protocol):
+    """Something that goes on until it is closed."""
+
+    def close(self) -> None: ...
+
+
+class Announcing(Resolver, Protocol):
+    """A resolver that hosts can be announced to: it takes names too, as in ``host.register(Bank, name="bank")``."""
+
+    def place(self, name: str, /) -> str:
+        """What names of one directory have in common. Raises ValueError: it is no name of this kind."""
+        ...
+
+    def announce(self, name: str, offers: Callable[[], Sequence[Announced]], /) -> Closing:
+        """Keep what is offered in the directory of ``name`` until it is closed; does not block.
+
+        ``offers`` is asked again from time to time, since channels come and go.
         """
         ...
 
@@ -234,8 +263,11 @@ class Session(Protocol):
         """Whether `outgoing` has something."""
         ...
 
-    def held_back(self, count: int, /) -> None:
-        """The driver holds ``count`` bytes that the stream did not take; 0 when it took them all at last."""
+    def held_back(self, count: int, /, *, took: bool) -> None:
+        """The driver holds ``count`` bytes that the stream did not take; 0 when it took them all at last.
+
+        ``took``: whether it took any since the driver last said so; ``count`` does not tell, since more may have come.
+        """
         ...
 
     def due(self) -> float | None:

@@ -17,7 +17,7 @@ from rpcx.channels.urls import Url, parse
 from rpcx.drivers.threads import Pump
 from rpcx.drivers.waiting import SPIN_SECONDS
 from rpcx.drivers.workers import LOOP
-from rpcx.errors import ConnectionLost, InvalidArguments, NotSent
+from rpcx.errors import AccessDenied, ConnectionLost, InvalidArguments, NotSent
 from rpcx.plugins import channel as find_channel
 from rpcx.plugins import resolver as find_resolver
 from rpcx.protocol.handshake import Limits
@@ -79,8 +79,21 @@ class Connector:
 
     def _reach(self) -> tuple[Any, Stream]:  # a Channel, or a Speaker
         """The channel, and a connected stream; blocks."""
-        if self._resolver is not None:
-            self.address = parse(self._resolver.resolve(self._name, self._timeout, insecure=self._insecure))
+        if self._resolver is None:
+            return self._dialled()
+        places = self._resolver.resolve(self._name, self._timeout, insecure=self._insecure)
+        failed: list[str] = []
+        for place in places:
+            self.address = parse(place)
+            try:
+                return self._dialled()
+            except (NotSent, AccessDenied) as error:
+                if len(places) == 1:
+                    raise
+                failed.append(str(error))
+        raise NotSent(f"{self._name}: it answers at none of its places: {'; '.join(failed)}")
+
+    def _dialled(self) -> tuple[Any, Stream]:
         channel = find_channel(self.address.scheme)()
         self._realm.check(channel)
         return channel, channel.connect(self.address, self._timeout, insecure=self._insecure)

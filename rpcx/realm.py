@@ -180,6 +180,7 @@ class Realm:
             window=self._limits.window,
             authenticators=tuple(each.name for each in self._authenticators),
             nonce=secrets.token_hex(32) if self._authenticators else "",
+            min_ping=self._limits.min_ping,
         )
         asked = Authentication(self._authenticators, facts or PeerFacts("", "")) if self._authenticators else None
         endpoint = Endpoint(

@@ -27,6 +27,7 @@ from typing import Final
 
 from rpcx.abc import Buffer
 from rpcx.errors import BY_NAME, AuthenticationFailed, ConnectionLost, LimitExceeded, NotSent, ProtocolError, RpcxError
+from rpcx.protocol.conduct import Conduct
 from rpcx.protocol.frames import HEADER, IN_ORDER, NO_SEGMENTS, FrameReader, Kind, frame, whole_frame
 from rpcx.protocol.handshake import LEAST_MESSAGE, Agreement, Limits, Offer, Role, refusal, refused
 from rpcx.protocol.opening import Authentication, Opening
@@ -57,8 +58,6 @@ PACK_HEADER: Final = HEADER.pack
 COUNT_SIZE: Final = 2  # bytes before the envelope of BURST and RETURNS that say how many
 LAST_ID: Final = 0xFFFFFFFF  # of a call; then they come round
 HELD_CALLS: Final = 100_000  # that may wait unsent for the peer's in-flight limit; then LimitExceeded
-CANCELS_JUDGED: Final = 200  # calls after which a peer that cancels most of them is cut off (Envoy: 500)
-CANCEL_WINDOW: Final = 10.0  # seconds within which they count
 
 Event = tuple[int, object, bytes, Sequence[Buffer]]
 
@@ -105,9 +104,8 @@ class Connection:
         self._allowed = 0  # calls the peer lets us have in flight; 0: not open yet, or no longer
         self._most_served = limits.in_flight
         self._serving: dict[int, int] = {}  # the peer's calls: id → credit for stream items
-        self._cancels = 0  # the peer's cancels among …
-        self._judged = 0  # … its calls since …
-        self._judged_since = now
+        self._came = 0  # the peer's calls, ever
+        self._conduct = Conduct(now)  # the peer's
         self._streamed: set[int] = set()  # the peer's calls that were answered by an item at least
         self._opening = Opening(role, offer, authentication, self._out.append)
 
@@ -160,7 +158,7 @@ class Connection:
             if len(serving) >= self._most_served:
                 raise LimitExceeded(f"more than {self._most_served} calls in flight")
             serving[call_id] = 0
-            self._judged += 1
+            self._came += 1
             return kind, call_id, body, segments
         if kind == RETURN or kind == FAULT or kind == END or kind == RETURN_NOW:
             if self._held or self._granted:
@@ -172,6 +170,7 @@ class Connection:
                 self._send_held()
             return kind, token, body, segments
         if kind == ONEWAY or kind == RELEASE:
+            self._came += kind == ONEWAY
             return kind, call_id, body, segments
         if kind == ITEM or kind == ITEM_NOW:
             return self._item_came(kind, call_id, body, segments)
@@ -212,7 +211,7 @@ class Connection:
         if len(serving) + len(ids) > self._most_served:
             raise LimitExceeded(f"more than {self._most_served} calls in flight")
         serving.update(dict.fromkeys(ids, 0))
-        self._judged += len(ids)
+        self._came += len(ids)
         return BURST, ids, body[COUNT_SIZE:], NO_SEGMENTS
 
     def _returns_came(self, ids: range, body: bytes) -> Event:
@@ -231,7 +230,7 @@ class Connection:
     def _control(self, kind: int, call_id: int, body: bytes, now: float) -> Event | None:
         if kind == CANCEL:
             if call_id not in self._streamed:  # leaving a stream early is its normal end
-                self._judge_cancel(now)
+                self._conduct.in_vain(self._came, now)
             if call_id in self._serving:
                 return CANCEL, call_id, b"", NO_SEGMENTS
         elif kind == CREDIT:
@@ -242,6 +241,7 @@ class Connection:
                 self._serving[call_id] = min(credit, 1 << 30)
                 return CREDIT, call_id, b"", NO_SEGMENTS
         elif kind == PING:
+            self._conduct.pinged(self.limits.min_ping, now)
             self._queue(frame(PONG, call_id, b""))
         elif kind == PONG:
             pass  # receive() noted that the peer lives
@@ -252,15 +252,6 @@ class Connection:
         else:
             raise ProtocolError(f"a frame of unknown kind {kind}")
         return None
-
-    def _judge_cancel(self, now: float) -> None:
-        """A peer that cancels most of its calls makes us work for nothing: cut it off."""
-        if now - self._judged_since > CANCEL_WINDOW:
-            self._judged_since, self._judged, self._cancels = now, 0, 0
-        self._cancels += 1
-        if self._judged >= CANCELS_JUDGED and self._cancels * 2 > self._judged:
-            share = f"{self._cancels} of {self._judged} calls"
-            raise LimitExceeded(f"{share} were cancelled within {CANCEL_WINDOW:.0f} s")
 
     def eof(self) -> list[Event]:
         """The stream ended: orderly if the peer said goodbye first, or if we did."""
@@ -467,11 +458,11 @@ class Connection:
         """Bytes of the peer's handshake that came, while it is not complete."""
         return self._opening.greeted
 
-    def held_back(self, count: int, now: float) -> None:
-        """``count`` of the bytes given out wait for the stream to take them; 0: none do."""
+    def held_back(self, count: int, now: float, *, took: bool) -> None:
+        """``count`` of the bytes given out wait for the stream, which lately ``took`` some or none; 0: none wait."""
         if not count:
             self._blocked = 0.0
-        elif count < self._backlog or not self._blocked:
+        elif took or not self._blocked:
             self._blocked = now  # the peer takes something, or has just begun to keep us waiting
         self._backlog = count
 
@@ -541,10 +532,19 @@ class Connection:
         return self._fail(AuthenticationFailed("what the client proved has ended; connect anew, with a fresh proof"))
 
     def _idle(self) -> float:
-        # The server asks later, so that usually only the client does.
-        return self.limits.ping_idle if self.role == "client" else self.limits.ping_idle * 1.5
+        # The server asks later, so that usually only the client does; neither asks more often than the other allows.
+        own = self.limits.ping_idle if self.role == "client" else self.limits.ping_idle * 1.5
+        return max(own, self.agreement.peer.min_ping) if self.agreement is not None else own
 
     # --- ends ----------------------------------------------------------------------------------------------
+
+    def in_vain(self, now: float) -> list[Event]:
+        """A call of the peer's made no sense above; it was answered, or is none that is."""
+        try:
+            self._conduct.in_vain(self._came, now)
+        except LimitExceeded as error:
+            return self.fail(error)
+        return []
 
     def fail(self, error: RpcxError) -> list[Event]:
         """Something above found the peer at fault: tell it, and close."""

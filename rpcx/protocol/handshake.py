@@ -24,6 +24,7 @@ MESSAGE_BYTES: Final = 64 << 20  # one message; numpy users need more than gRPC'
 LEAST_MESSAGE: Final = 1024  # bytes of one message that every end must take
 IN_FLIGHT: Final = 1024  # calls begun and not answered, per connection (HTTP/2 servers: 100)
 WINDOW: Final = 64  # stream items sent ahead of the consumer
+MIN_PING: Final = 5.0  # seconds between two pings of one end (gRPC: 5 minutes)
 
 Role = Literal["client", "server"]
 
@@ -38,6 +39,7 @@ class Limits:
     write_stall: float = 30.0  # how long a peer may take nothing of what waits for it
     ping_idle: float = 30.0  # silence before asking whether the peer is alive
     ping_timeout: float = 20.0  # silence after asking before it counts as dead
+    min_ping: float = MIN_PING  # between two pings of the peer's, which is told so; who does not heed it is closed
     frame_seconds: float = 10.0  # a frame once begun must be complete after this, plus 1 s for each 64 KiB
     handshake: float = HANDSHAKE_SECONDS
 
@@ -59,18 +61,25 @@ class Offer:
     message: int = MESSAGE_BYTES
     in_flight: int = IN_FLIGHT
     window: int = WINDOW
+    min_ping: float = 0.0  # seconds between two pings of the other end's; 0: it does not matter
     capabilities: tuple[str, ...] = ("batch", "streams", "references")
     authenticators: tuple[str, ...] = ()  # a client's by preference; a server's are demanded
     nonce: str = ""  # 64 random hexadecimal digits, where there are authenticators
 
     def to_bytes(self) -> bytes:
-        said = {
+        pings = {"ping": round(self.min_ping * 1000)} if self.min_ping else {}
+        said: dict[str, object] = {
             "version": VERSION,
             "formatters": self.formatters,
             "sinks": self.sinks,
             "name": self.name,
             "session": self.session,
-            "limits": {"message": self.message, "in_flight": self.in_flight, "window": self.window},
+            "limits": {
+                "message": self.message,
+                "in_flight": self.in_flight,
+                "window": self.window,
+                **pings,
+            },
             "capabilities": self.capabilities,
         }
         if self.authenticators:
@@ -95,6 +104,7 @@ class Offer:
             message=_count(limits, "message", LEAST_MESSAGE),
             in_flight=_count(limits, "in_flight"),
             window=_count(limits, "window"),
+            min_ping=_count(limits, "ping", 0) / 1000,
             capabilities=_texts(data, "capabilities"),
             authenticators=_texts(data, "authenticators"),
             nonce=_text(data, "nonce"),
@@ -147,6 +157,7 @@ def welcome(agreement: Agreement, ours: Offer) -> bytes:
         message=ours.message,
         in_flight=ours.in_flight,
         window=ours.window,
+        min_ping=ours.min_ping,
         capabilities=ours.capabilities,
         authenticators=(agreement.authenticator,) if agreement.authenticator else (),
         nonce=ours.nonce,

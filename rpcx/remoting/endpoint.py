@@ -108,9 +108,9 @@ class Endpoint(Outgoing, Incoming):
     def ready(self) -> bool:
         return bool(self._connection.ready or self._burst is not None or self._released or self._dropped_calls)
 
-    def held_back(self, count: int) -> None:
+    def held_back(self, count: int, *, took: bool) -> None:
         with self._lock:
-            self._connection.held_back(count, time.monotonic())
+            self._connection.held_back(count, time.monotonic(), took=took)
 
     def due(self) -> float | None:
         return self._connection.due()
@@ -126,6 +126,8 @@ class Endpoint(Outgoing, Incoming):
                 job = self._incoming(kind, token, body, segments, now)  # type: ignore[arg-type]  # the peer's id
                 if job is not None:
                     jobs.append(job)
+                elif self.error is not None:
+                    break
             elif kind == BURST:
                 jobs += self._incoming_burst(token, body, now)  # type: ignore[arg-type]  # the peer's ids
             elif kind == RETURNS:

@@ -15,7 +15,8 @@ NOW = 1000.0  # seconds; where the clock stands unless a test moves it
 
 def offer(limits: Limits, **fields) -> Offer:
     """An offer that says what ``limits`` enforces."""
-    return Offer(message=limits.message, in_flight=limits.in_flight, window=limits.window, **fields)
+    same = {name: getattr(limits, name) for name in ("message", "in_flight", "window", "min_ping")}
+    return Offer(**same, **fields)
 
 
 class Pair:

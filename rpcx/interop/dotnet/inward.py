@@ -239,6 +239,19 @@ _SYSTEM: Final[dict[str, Callable[[Inward, ClassNode, ClrName], object]]] = {
 _CONVERTED: Final[dict[Kind, Callable[[Any], object]]] = {Kind.DATETIME: datetime_of, Kind.TIMESPAN: timedelta_of}
 
 
+def plain_values(nodes: Sequence[Node]) -> list[Any] | None:
+    """The values of ``nodes`` that are primitives, texts and nulls; None: there are others, which need an `Inward`."""
+    values: list[Any] = []
+    for node in nodes:
+        if isinstance(node, Primitive):
+            values.append(_plain(node.kind, node.value))
+        elif node is None or isinstance(node, str):
+            values.append(node)
+        else:
+            return None
+    return values
+
+
 def _plain(kind: Kind, value: Any) -> object:  # what a primitive's node has
     convert = _CONVERTED.get(kind)
     if convert is None:

@@ -43,7 +43,9 @@ class Signature:
     def __init__(self, method: Method) -> None:
         self.method = method
         self.name = clr_name(method)
-        self.parameters = [self._parameter(p) for p in method.arguments.signature.parameters.values()]
+        parameters = method.arguments.signature.parameters.values()
+        self.parameters = [self._parameter(p) for p in parameters]
+        self._positional = all(p.kind is p.POSITIONAL_OR_KEYWORD for p in parameters)
         self.outs = [at for at, parameter in enumerate(self.parameters) if parameter.way is not None]
         self.types = tuple(parameter.clr.qualified for parameter in self.parameters)
         self.overloaded = False  # set by its surface
@@ -76,18 +78,24 @@ class Signature:
 
     def pack(self, args: Sequence[object], kwargs: dict[str, object], out: Outward) -> list[Node]:
         """The nodes of a call's arguments, one for each parameter."""
+        simple = self._positional and not kwargs and len(args) == len(self.parameters)
+        values = args if simple else self._bound(args, kwargs)
+        nodes: list[Node] = []
+        for parameter, value in zip(self.parameters, values, strict=True):
+            try:
+                nodes.append(out.node(value, parameter.shape))
+            except InvalidArguments as error:
+                raise InvalidArguments(f"{self.method.where}: argument {parameter.name!r}: {error}") from None
+        return nodes
+
+    def _bound(self, args: Sequence[object], kwargs: dict[str, object]) -> list[object]:
+        """A value for each parameter: defaults where none was given."""
         try:
             bound = self.method.arguments.signature.bind(*args, **kwargs)
         except TypeError as error:
             raise InvalidArguments(f"{self.method.where}{self.method.arguments.signature}: {error}") from None
         bound.apply_defaults()
-        nodes: list[Node] = []
-        for parameter in self.parameters:
-            try:
-                nodes.append(out.node(bound.arguments[parameter.name], parameter.shape))
-            except InvalidArguments as error:
-                raise InvalidArguments(f"{self.method.where}: argument {parameter.name!r}: {error}") from None
-        return nodes
+        return [bound.arguments[parameter.name] for parameter in self.parameters]
 
     def pack_result(self, value: Any, out: Outward, given: int) -> MethodReturn:
         """The answer of a method that returned ``value``, to a call with ``given`` arguments."""
