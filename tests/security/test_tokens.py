@@ -202,3 +202,21 @@ def test_it_works_over_real_connections_and_the_session_ends_with_the_token(url,
                 assert len(tokens) == 2
             with pytest.raises(AuthenticationFailed, match="the client has none, the server token"):
                 rpcx.connect(where)
+
+
+def test_a_configuration_file_names_it(two, tmp_path):
+    file = tmp_path / "app.toml"
+    text = '[[objects]]\nclass = "tests.end_to_end.served:Bank"\n[[channels]]\nurl = "inproc://{}"\n[[authenticators]]\n{}\n'
+    file.write_text(text.format(f"till{next(NUMBERS)}", 'name = "token"\naudience = "bank"'))
+    with user(two.host), rpcx.Host.from_config(file) as host:
+        (url,) = host.urls
+        with pytest.raises(AuthenticationFailed, match="the server token"):
+            rpcx.connect(url)
+        token = issue("ann", "bank", 60, holder=own_identity().fingerprint)
+        with rpcx.connect(url, authenticators=[TokenAuthenticator(token=token)]):
+            (peer,) = host.peers
+            assert peer.principal == "ann"
+    for wrong in ('name = "token"\naudiense = "x"', 'name = "nobody\'s"'):
+        file.write_text(text.format(f"till{next(NUMBERS)}", wrong))
+        with pytest.raises(ValueError, match="app.toml: authenticators"):
+            rpcx.Host.from_config(file)
