@@ -15,7 +15,7 @@ RESOLVERS: Final = "rpcx.resolvers"
 AUTHENTICATORS: Final = "rpcx.authenticators"
 GROUPS: Final = (CHANNELS, FORMATTERS, SINKS, RESOLVERS, AUTHENTICATORS)
 
-Factory = Callable[[], Any]  # makes the plug-in; Any: what, is said by the group
+Factory = Callable[..., Any]  # makes the plug-in; Any: what, is said by the group
 
 _registered: Final[dict[tuple[str, str], Factory]] = {}
 

@@ -23,6 +23,8 @@ from rpcx.interop.dotnet.reader import read as read_nrbf
 from rpcx.protocol.connection import BATCH, BURST, CALL, ONEWAY, RELEASE, Connection
 from rpcx.protocol.frames import HEADER, FrameReader
 from rpcx.protocol.handshake import MAGIC, Limits, Offer
+from rpcx.security.compact import claims_of
+from rpcx.security.compact import parse as parse_token
 from rpcx.security.records import read_record
 from rpcx.sinks.formatters import JsonFormatter, MsgpackFormatter
 from rpcx.sinks.values import Values
@@ -79,6 +81,12 @@ def url(data: bytes) -> None:
 def record(data: bytes) -> None:
     """A file of trusted keys."""
     allowing(ValueError, lambda: read_record(data))
+
+
+def token(data: bytes) -> None:
+    """A compact token, and what it claims, read as if it were believed."""
+    allowing(ValueError, lambda: claims_of(parse_token(data).body))
+    allowing(ValueError, lambda: claims_of(data))
 
 
 def nrbf(data: bytes) -> None:
@@ -201,6 +209,14 @@ ENDPOINT_SEEDS = [
 ]
 MESSAGES = [["bank", "anything", [value], None] for value in VALUE_SEEDS]
 
+CLAIMS = b'{"sub":"ann","roles":["teller"],"aud":"bank","iat":100,"exp":200,"cnf":{"spki":"sha256:' + b"A" * 43 + b'"}}'
+TOKEN_HEAD = b'{"alg":"EdDSA","kid":"sha256:' + b"A" * 43 + b'","typ":"rpcx+jwt"}'
+TOKEN_SEEDS = [
+    b".".join(base64.urlsafe_b64encode(part).rstrip(b"=") for part in (TOKEN_HEAD, CLAIMS, bytes(64))),
+    CLAIMS,
+    b'{"sub":"ann"}',
+]
+
 TARGETS: dict[str, tuple[Callable[[bytes], object], list[bytes]]] = {
     "frames": (frames, [*FROM_VECTORS]),
     "handshake": (handshake, [*FROM_VECTORS]),
@@ -212,6 +228,7 @@ TARGETS: dict[str, tuple[Callable[[bytes], object], list[bytes]]] = {
         [b"tcp://127.0.0.1:4000/bank?key=sha256:x", b"pipe://bank/x", b"tcp://[::1]:1", b"dotnet+tcp://h:1/a"],
     ),
     "record": (record, [b"roles: a\n-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"]),
+    "token": (token, TOKEN_SEEDS),
     "nrbf": (nrbf, [*RECORDED]),
     "dotnet": (dotnet, [request(body, "/app/bank") for body in RECORDED]),
     "endpoint": (endpoint, ENDPOINT_SEEDS),
