@@ -36,6 +36,7 @@ from rpcx.errors import (
     RpcxError,
 )
 from rpcx.host import Host
+from rpcx.impersonation import Impersonation
 from rpcx.lifetime.holders import Quotas
 from rpcx.lifetime.lease import Lease
 from rpcx.protocol.handshake import Limits
@@ -60,6 +61,7 @@ __all__ = [
     "ContractMismatch",
     "ForkedConnection",
     "Host",
+    "Impersonation",
     "InvalidArguments",
     "Lease",
     "LeaseInfo",
