@@ -134,7 +134,7 @@ class Impersonation:
             raise AccessDenied("acting as the caller needs POSIX users; Windows is not supported yet")
         if peer.channel in ("pipe", "inproc") and peer.uid is not None:
             return peer.uid
-        uid = self._users.get(peer.principal or "")
+        uid = None if peer.principal is None else self._users.get(peer.principal)
         if uid is None:
             raise AccessDenied(
                 f"{peer}: {peer.principal or 'nobody known'} is no user of this machine; "
