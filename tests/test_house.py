@@ -54,6 +54,7 @@ TESTED_ELSEWHERE: dict[str, str] = {
     "rpcx/host.py": "how objects live and end: tests/remoting/test_lifetimes.py",
     "rpcx/client.py": "whole calls: tests/remoting/test_calls.py",
     "rpcx/batches.py": "whole calls: tests/remoting/test_calls.py",
+    "rpcx/helper.py": "real helpers: tests/test_impersonation.py",
     "rpcx/aio.py": "real processes: tests/end_to_end",
     "rpcx/context.py": "whole calls: tests/remoting/test_calls.py",
     "rpcx/terminal.py": "what commands share: tests/test_cli.py",
