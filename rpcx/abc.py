@@ -150,6 +150,14 @@ class Selective(Protocol):
         ...
 
 
+class Plain(Protocol):
+    """What a channel has besides, whose protocol knows no encryption and is for other machines all the same."""
+
+    def listen_from(self, address: Address, /) -> Listener:
+        """Open a door beyond loopback. The host lets in whom its networks name; nobody there is the owner."""
+        ...
+
+
 class Speaker(Protocol):
     """What a channel has besides, whose URLs mean another protocol than rpcx's own."""
 

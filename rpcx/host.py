@@ -209,7 +209,8 @@ class Host:
         Args:
             url: ``tcp://127.0.0.1:0``, ``pipe://name``, ``inproc://name``. TCP is mutual TLS with pinned keys; the
                 URL that is returned has the key of this host.
-            insecure: plain TCP instead, on loopback only.
+            insecure: plain TCP instead, on loopback only; protocols of others that have nothing better may be opened
+                beyond it, for the networks in ``allow_from``.
             allow_uids: users of this machine, by number or name, that a pipe lets in besides this one. What they may
                 call the rules say. The URL that is returned then names this user: ``pipe://bank?user=1000``.
             allow_gids: groups, likewise.
@@ -225,15 +226,17 @@ class Host:
         parsed = parse(url)
         channel = find_channel(parsed.scheme)()
         self._realm.check(channel)
+        allowed = self._allow_from if allow_from is None else networks(allow_from)
         listener: Listener
         if allow_uids or allow_gids:
             if not hasattr(channel, "listen_for"):
                 raise ValueError(f"{url}: allow_uids and allow_gids are for pipe://; here keys tell who calls")
             listener = channel.listen_for(parsed, allow_uids, allow_gids)
+        elif insecure and allowed and hasattr(channel, "listen_from"):
+            listener = channel.listen_from(parsed)
         else:
             listener = channel.listen(parsed, insecure=insecure)
         event("listen", channel=parsed.scheme, address=listener.url, result="insecure" if insecure else None)
-        allowed = self._allow_from if allow_from is None else networks(allow_from)
         proves = not hasattr(channel, "session")
         self._admit(listener, lambda facts: self._realm.session(channel, parsed, facts), allowed, proves=proves)
         return listener.url

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from rpcx.abc import Address, PeerFacts, Session
-from rpcx.channels.sockets import BACKLOG, SocketListener, SocketStream
+from rpcx.channels.sockets import BACKLOG, Admit, SocketListener, SocketStream
 from rpcx.channels.urls import host_port
 from rpcx.errors import AccessDenied, NotSent
 
@@ -42,7 +42,7 @@ class TlsListener(SocketListener):
     """Listening sockets on which TLS is to be spoken."""
 
     def __init__(self, sockets: Sequence[socket.socket], url: str, side: "Side") -> None:
-        super().__init__(sockets, url, _admit, lambda sock, facts: TlsStream(sock, facts, side))
+        super().__init__(sockets, url, admit, lambda sock, facts: TlsStream(sock, facts, side))
 
 
 class KeyListener(TlsListener):
@@ -86,6 +86,18 @@ class TcpChannel:
 
         proving = ServerSide()  # before the port is taken: it may find that there is no usable key
         return KeyListener(*_listening(resolved, address.location, url), proving)
+
+    # --- for protocols of others, which look after themselves (`rpcx.interop.plain`) -------------------------------
+
+    def connect_plain(self, address: Address, timeout: float) -> SocketStream:
+        """Reach a server without TLS, wherever it is."""
+        url = f"{self.name}://{address.location}"
+        return _connected(_resolve(address.location), url, timeout, _trusted)
+
+    def listen_plain(self, address: Address, admit: Admit) -> SocketListener:
+        """Bind without TLS, wherever that is; ``admit`` says who a client is."""
+        url = f"{self.name}://{address.location}"
+        return SocketListener(*_listening(_resolve(address.location), address.location, url), admit)
 
 
 def _client_side(address: Address) -> "Side":
@@ -145,12 +157,13 @@ def _trusted(sock: socket.socket, facts: PeerFacts) -> SocketStream:
 
 def _admit_all(sock: socket.socket, where: Any) -> PeerFacts:  # a socket address
     """A client, likewise."""
-    facts = _admit(sock, where)
+    facts = admit(sock, where)
     facts.owner = True
     return facts
 
 
-def _admit(sock: socket.socket, where: Any) -> PeerFacts:  # a socket address
+def admit(sock: socket.socket, where: Any) -> PeerFacts:  # a socket address
+    """A client, of whom nothing is known."""
     _tune(sock)
     return PeerFacts("tcp", _text(where))
 
@@ -203,12 +216,24 @@ def _check(resolved: list[Resolved], url: str, address: Address) -> None:
                 f"{url}?{name}={address.params[name]}: a {name} is proved by TLS only: leave out insecure=True, or "
                 f"the {name}"
             )
+    beyond = _beyond_loopback(resolved)
+    if beyond is not None:
+        raise AccessDenied(
+            f"{url}: {beyond} is no loopback address, and plain TCP is admitted nowhere else, since anybody on "
+            "the way could read and change calls; leave out insecure=True and TLS protects them"
+        )
+
+
+def beyond_loopback(location: str) -> str | None:
+    """An address of ``host:port`` that others than this machine have part in; None: there is none."""
+    return _beyond_loopback(_resolve(location))
+
+
+def _beyond_loopback(resolved: list[Resolved]) -> str | None:
     for _, where in resolved:
         if not ipaddress.ip_address(where[0].partition("%")[0]).is_loopback:
-            raise AccessDenied(
-                f"{url}: {where[0]} is no loopback address, and plain TCP is admitted nowhere else, since anybody on "
-                "the way could read and change calls; leave out insecure=True and TLS protects them"
-            )
+            return str(where[0])
+    return None
 
 
 def _taken(error: OSError, url: str, port: int) -> OSError:

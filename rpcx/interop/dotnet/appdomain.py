@@ -19,6 +19,7 @@ from rpcx.interop.dotnet.lifetime import ISponsor
 from rpcx.interop.dotnet.nodes import ClassNode
 from rpcx.interop.dotnet.objref import ObjRef, compose
 from rpcx.interop.dotnet.types import CLR_TYPE, ClrType, type_of
+from rpcx.interop.plain import as_reached
 from rpcx.lifetime.lease import Lease
 from rpcx.remoting.access import Gate
 from rpcx.remoting.contract import contract_of
@@ -100,7 +101,7 @@ class AppDomain:
             uri,
             server_type=declared.name.qualified,
             interfaces=tuple(name.qualified for name in interfaces_of(type(instance), declared)),
-            urls=tuple(self.urls),
+            urls=tuple(_as_reached(url, peer) for url in self.urls),
             process=self.process,
         )
         return compose(reference, as_value=as_value)
@@ -124,6 +125,12 @@ class AppDomain:
                 self._lines = {key: known for key, known in self._lines.items() if known[1].open}
             self._lines[key] = where, make()
         return self._lines[key][1]
+
+
+def _as_reached(url: str, peer: PeerFacts) -> str:
+    """One of the channels' URLs, as ``peer`` can use it."""
+    scheme, _, where = url.partition("://")
+    return f"{scheme}://{as_reached(where, peer)}" if scheme == "tcp" else url
 
 
 class Standing(Published):

@@ -1,7 +1,7 @@
 """What .NET's channels have in common, and the TCP channel: ``dotnet+tcp://host:port/application``.
 
-.NET's TCP channel neither encrypts nor knows who calls (its ``secure`` mode is Windows's own), so it is admitted on
-loopback only, and with ``insecure=True`` only.
+.NET's TCP channel neither encrypts nor knows who calls (its ``secure`` mode is Windows's own), so it is admitted with
+``insecure=True`` only, on loopback or for the networks that a host names (`rpcx.interop.plain`).
 
 .NET calls back over a connection of its own, to an address that a client's references name. Both halves of that are
 off unless a URL ends with ``?callbacks=yes``: a host then connects to clients, always to the machine or process they
@@ -11,7 +11,7 @@ called from, whatever their references say; a client then listens too, for the s
 from typing import Any, Final
 
 from rpcx.abc import Address, Listener, PeerFacts, Stream
-from rpcx.channels.tcp import TcpChannel
+from rpcx.channels.sockets import SocketListener
 from rpcx.channels.urls import Url, host_port
 from rpcx.errors import AccessDenied, NotSent
 from rpcx.interop.dotnet.appdomain import AppDomain, domain_of
@@ -20,6 +20,7 @@ from rpcx.interop.dotnet.lines import Lines
 from rpcx.interop.dotnet.objref import ObjRef
 from rpcx.interop.dotnet.server import ServerSession
 from rpcx.interop.dotnet.session import Session
+from rpcx.interop.plain import PlainTcp
 from rpcx.plugins import channel as find_channel
 
 DIAL_SECONDS: Final = 5.0  # for one more connection to a server or client that is known
@@ -57,6 +58,10 @@ class RemotingChannel:
         return line
 
     # --- what each channel has -----------------------------------------------------------------------------------
+
+    def dial(self, address: Address, timeout: float) -> Stream:
+        """Reach a client that was let in and is called back."""
+        return self.connect(address, timeout, insecure=True)
 
     def spelled(self, address: Address) -> str:
         """A server's URL as requests begin with it: ``tcp://127.0.0.1:1233``."""
@@ -97,7 +102,7 @@ class RemotingChannel:
                 f"{peer}: a reference to {parts.uri[:200]!r} without a {self.name} channel: the client listens "
                 "nowhere (RegisterChannel there, with a port)"
             )
-        lines = _lines(domain, ways[0])
+        lines = _lines(domain, ways[0], back=True)
         if lines.face is None:  # connected at the first call, in the thread that makes it
             lines.face = ClientSession(domain, peer, self.spelled(ways[0]), "", lines)
         face: ClientSession = lines.face
@@ -113,6 +118,9 @@ class RemotingChannel:
         raise AccessDenied(f"{peer}: a reference to {parts.uri[:200]!r} of a server that this client did not dial")
 
 
+PLAIN: Final = PlainTcp(".NET Remoting", "dotnet+tcp")
+
+
 class DotnetTcpChannel(RemotingChannel):
     """.NET's TcpChannel."""
 
@@ -120,15 +128,20 @@ class DotnetTcpChannel(RemotingChannel):
 
     def connect(self, address: Address, timeout: float, *, insecure: bool = False) -> Stream:
         """Reach a .NET server on this machine."""
-        _insist(address, insecure=insecure)
-        stream = TcpChannel().connect(address, timeout, insecure=True)
-        stream.facts.channel = self.name
-        return stream
+        return PLAIN.connect(address, timeout, insecure=insecure)
+
+    def dial(self, address: Address, timeout: float) -> Stream:
+        return PLAIN.dial(address, timeout)
 
     def listen(self, address: Address, *, insecure: bool = False) -> Listener:
         """Open a port for .NET clients on this machine."""
-        _insist(address, insecure=insecure)
-        listener = TcpChannel().listen(address, insecure=True)
+        return self._listening(PLAIN.listen(address, insecure=insecure), address)
+
+    def listen_from(self, address: Address) -> Listener:
+        """Open a port for .NET clients elsewhere."""
+        return self._listening(PLAIN.listen_from(address), address)
+
+    def _listening(self, listener: SocketListener, address: Address) -> SocketListener:
         self._url = listener.url
         listener.url = f"dotnet+{listener.url}{f'/{address.uri}' if address.uri else ''}"
         return listener
@@ -154,26 +167,18 @@ def _same(one: str, other: str) -> bool:
     return one.rpartition(":")[2] == other.rpartition(":")[2]
 
 
-def _insist(address: Address, *, insecure: bool) -> None:
-    if not insecure:
-        raise AccessDenied(
-            f"{address}: .NET Remoting neither encrypts nor knows who calls, so it needs insecure=True, and is for "
-            "loopback only"
-        )
-
-
 # --- connections to servers ---------------------------------------------------------------------------------------
 
 
-def _lines(domain: AppDomain, where: Url) -> Lines:
-    return domain.lines(where, lambda: Lines(lambda: _dialled(domain, where)))
+def _lines(domain: AppDomain, where: Url, *, back: bool = False) -> Lines:
+    return domain.lines(where, lambda: Lines(lambda: _dialled(domain, where, back=back)))
 
 
-def _dialled(domain: AppDomain, where: Url) -> ClientSession:
-    """One more connection to a server."""
+def _dialled(domain: AppDomain, where: Url, *, back: bool) -> ClientSession:
+    """One more connection to a server; ``back``: it is a client that was let in."""
     channel: RemotingChannel = find_channel(where.scheme)()
-    stream = channel.connect(where, DIAL_SECONDS, insecure=True)
-    session = ClientSession(domain, stream.facts, channel.spelled(where), where.uri, _lines(domain, where))
+    stream = channel.dial(where, DIAL_SECONDS) if back else channel.connect(where, DIAL_SECONDS, insecure=True)
+    session = ClientSession(domain, stream.facts, channel.spelled(where), where.uri, _lines(domain, where, back=back))
     if not domain.realm.join(stream, session):
         stream.close()
         raise NotSent(f"{where}: this connection was closed; connect again")

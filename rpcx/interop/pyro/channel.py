@@ -1,17 +1,19 @@
 """The channel of Pyro5: ``pyro://host:port``.
 
-Pyro5 neither encrypts nor knows who calls, unless certificates are set up on its side, so it is admitted on loopback
-only, and with ``insecure=True`` only, as plain TCP is.
+Pyro5 neither encrypts nor knows who calls, unless certificates are set up on its side, so it is admitted with
+``insecure=True`` only, on loopback or for the networks that a host names (`rpcx.interop.plain`).
 """
 
-from typing import Any
+from typing import Any, Final
 
 from rpcx.abc import Address, Listener, PeerFacts, Stream
-from rpcx.channels.tcp import TcpChannel
-from rpcx.errors import AccessDenied
+from rpcx.channels.sockets import SocketListener
+from rpcx.interop.plain import PlainTcp
 from rpcx.interop.pyro.daemon import daemon_of
 from rpcx.interop.pyro.server import ServerSession
 from rpcx.interop.pyro.session import Session
+
+PLAIN: Final = PlainTcp("Pyro5", "pyro")
 
 
 class PyroChannel:
@@ -24,15 +26,17 @@ class PyroChannel:
 
     def connect(self, address: Address, timeout: float, *, insecure: bool = False) -> Stream:
         """Reach a daemon on this machine."""
-        _insist(address, insecure=insecure)
-        stream = TcpChannel().connect(address, timeout, insecure=True)
-        stream.facts.channel = self.name
-        return stream
+        return PLAIN.connect(address, timeout, insecure=insecure)
 
     def listen(self, address: Address, *, insecure: bool = False) -> Listener:
         """Open a port for Pyro5 clients on this machine."""
-        _insist(address, insecure=insecure)
-        listener = TcpChannel().listen(address, insecure=True)
+        return self._listening(PLAIN.listen(address, insecure=insecure))
+
+    def listen_from(self, address: Address) -> Listener:
+        """Open a port for Pyro5 clients elsewhere."""
+        return self._listening(PLAIN.listen_from(address))
+
+    def _listening(self, listener: SocketListener) -> SocketListener:
         self._location = listener.url.partition("://")[2]
         listener.url = f"pyro://{self._location}"
         return listener
@@ -48,11 +52,3 @@ class PyroChannel:
 
             return ClientSession(daemon, address, facts)
         return ServerSession(daemon, facts)
-
-
-def _insist(address: Address, *, insecure: bool) -> None:
-    if not insecure:
-        raise AccessDenied(
-            f"{address}: Pyro5 neither encrypts nor knows who calls, so it needs insecure=True, and is for loopback "
-            "only"
-        )

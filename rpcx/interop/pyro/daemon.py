@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from rpcx.abc import PeerFacts
 from rpcx.errors import LimitExceeded, ObjectNotFound
+from rpcx.interop.plain import as_reached
 from rpcx.lifetime.lease import Lease
 from rpcx.remoting.access import Gate
 from rpcx.remoting.contract import Method, MethodKind
@@ -44,9 +45,12 @@ class Daemon:
         entry: Entry | None = self.realm.table.export(instance, self.holder(peer), DEFAULT_LEASE)
         if entry is None:
             return None
+        location = as_reached(self.locations[0], peer)
+        if location not in self.locations:
+            self.locations.append(location)  # it is ours when it comes back
         known = metadata(entry.methods.values())
         state = (
-            f"PYRO:{entry.uri}@{self.locations[0]}",
+            f"PYRO:{entry.uri}@{location}",
             known["oneway"],
             known["methods"],
             known["attrs"],

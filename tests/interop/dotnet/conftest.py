@@ -95,8 +95,8 @@ def serving() -> Iterator[Callable[..., str]]:
     """Start a host; returns its URL as .NET spells it."""
     with contextlib.ExitStack() as stack:
 
-        def start(host, url: str = "dotnet+tcp://127.0.0.1:0/app") -> str:
-            listening = host.listen(url, insecure=True)
+        def start(host, url: str = "dotnet+tcp://127.0.0.1:0/app", **options) -> str:
+            listening = host.listen(url, insecure=True, **options)
             stack.enter_context(host)
             return listening.removeprefix("dotnet+")
 

@@ -3,7 +3,7 @@
 import pytest
 
 import rpcx
-from tests.interop.dotnet.shop import RemoteObjectDef, Talk, Values
+from tests.interop.dotnet.shop import Radio, RemoteObjectDef, Talk, Values
 
 
 @pytest.fixture
@@ -57,3 +57,22 @@ def test_calls_of_every_kind(mono, url):
         "hidden": "System.Runtime.Remoting.RemotingException 'rpcx' is not offered to .NET: "
         "its class has no @dotnet.type",
     }
+
+
+def test_a_client_on_another_address_is_served_where_it_is_allowed_to_come_from(mono, serving, address):
+    host = rpcx.Host(allow={"*"})
+    host.register(RemoteObjectDef, Talk, Radio)
+    anywhere = "dotnet+tcp://0.0.0.0:0/app?callbacks=yes"
+    port = serving(host, anywhere, allow_from=[f"{address}/32"]).partition("0.0.0.0:")[2]
+    facts = mono.run("client.exe", f"tcp://{address}:{port}", "listening", "classic", "talk", "radio")
+    assert (facts["classic"], facts["drive"]) == ("000", "205")  # its own object came back by the address it called
+    assert facts["heard"].startswith("hello,event again,again")  # and is called back there
+
+
+def test_what_nobody_was_allowed_is_the_owners(mono, serving, address):
+    host = rpcx.Host()
+    host.register(RemoteObjectDef)
+    port = serving(host, "dotnet+tcp://0.0.0.0:0/app", allow_from=[f"{address}/32"]).partition("0.0.0.0:")[2]
+    with mono.started("client.exe", f"tcp://{address}:{port}", "classic") as process:
+        _, err = process.communicate(timeout=40)
+    assert "no such object or method" in err

@@ -226,9 +226,12 @@ def test_a_host_in_a_loop_serves_csharp_clients_too(mono):
 
 
 def test_who_is_not_the_owner_is_under_the_rules_of_the_host(serving, monkeypatch):
-    from rpcx.channels import tcp
+    from rpcx.interop.plain import PlainPeer, PlainTcp
 
-    monkeypatch.setattr(tcp, "_admit_all", tcp._admit)  # as a channel would that does not trust the whole machine
+    def admit(self, sock, where):
+        return PlainPeer("dotnet+tcp", f"{where[0]}:{where[1]}")  # as if it came from another machine
+
+    monkeypatch.setattr(PlainTcp, "_admit", admit)
     host = rpcx.Host()
     host.register(Talk, methods={"notes": {"*"}})
     host.register(Basket)

@@ -195,7 +195,7 @@ public class Client
             ChannelServices.RegisterChannel(new System.Runtime.Remoting.Channels.Ipc.IpcChannel(new Hashtable { { "portName", name } }, null, provider), false);
             return;
         }
-        ChannelServices.RegisterChannel(new TcpChannel(new Hashtable { { "port", 0 }, { "bindTo", "127.0.0.1" } }, null, provider), false);
+        ChannelServices.RegisterChannel(new TcpChannel(new Hashtable { { "port", 0 }, { "bindTo", new Uri(url).Host } }, null, provider), false);
     }
 
     static void Sponsor()
