@@ -134,7 +134,8 @@ def load_sinks(sinks: Sequence[Sink | str]) -> list[Sink]:
 
 def for_connection(sinks: Sequence[Sink]) -> list[Sink]:
     """Sinks for one connection: one that has ``connected()`` gives an own one to each."""
-    return [sink.connected() if hasattr(sink, "connected") else sink for sink in sinks]
+    given: Sequence[Any] = sinks  # Any: told apart by what they have
+    return [sink.connected() if hasattr(sink, "connected") else sink for sink in given]
 
 
 def negotiated(sinks: Sequence[Sink]) -> tuple[str, ...]:
