@@ -12,12 +12,15 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import peers
+from benchmarks import dotnet, peers
 from benchmarks.extras import EXTRAS
 from benchmarks.goals import goals
 from benchmarks.measure import ROWS, measure, median
 
 HERE = Path(__file__).parent
+PAGE = HERE / "README.md"
+WAITING = "Waiting, connections, import"  # titles of sections
+GOALS = "Goals"
 Results = dict[str, dict[str, list[float]]]
 
 
@@ -37,7 +40,8 @@ def _main() -> None:
     results: Results = {}
     names = [name for name in peers.PEERS if peers.version(name) is not None]
     for absent in sorted(set(peers.PEERS) - set(names)):
-        console.print(f"{absent} is not installed: pip install --group bench")
+        why = dotnet.MISSING if peers.PEERS[absent][0] == "Mono" else "not installed: pip install --group bench"
+        console.print(f"{absent}: {why}")
     for name in rows:
         if name in ROWS:
             results[name] = measure(ROWS[name], names, options.rounds, options.seconds)
@@ -64,7 +68,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=5, help="rounds of each competitor")
     parser.add_argument("--seconds", type=float, default=0.4, help="seconds of each round")
     parser.add_argument("--json", action="store_true", help="print the figures as JSON too")
-    parser.add_argument("--write", action="store_true", help="rewrite benchmarks/README.md and the table in README.md")
+    parser.add_argument("--write", action="store_true", help="rewrite in benchmarks/README.md what was measured")
     return parser.parse_args()
 
 
@@ -91,33 +95,50 @@ def _table(row: str, rates: dict[str, list[float]]) -> Table:
 
 
 def _write(results: Results, extras: dict[str, dict[str, float]], verdicts: list[tuple[str, str, bool]]) -> None:
-    versions = ", ".join(
-        f"{name} {peers.version(name)}"
-        for name in peers.PEERS
-        if peers.PEERS[name][0] and not name.endswith(peers.VARIANTS)
-    )
-    text = [
-        "# Benchmarks",
-        "",
-        "Written by `make bench`. Competitors take turns in one run; medians of the rounds, and ratios to the raw",
-        "blocking socket of the same run and row. Only the ratios mean something beyond this machine and this hour.",
-        "rpcx runs its real path: a leased object, validated arguments and results, a deadline on each call.",
-        "",
-        f"{datetime.date.today().isoformat()}, {_machine()}. {versions}.",
-    ]
+    """The page of figures. A run of some rows replaces theirs, and says so; the others stay as they were."""
+    whole = results.keys() == ROWS.keys() and extras.keys() == EXTRAS.keys()
+    head, sections = ("", {}) if whole else _written()
+    if whole or not head:
+        head = "\n".join((
+            "Written by `make bench`. Competitors take turns in one run; medians of the rounds, and ratios to the raw",
+            "blocking socket of the same run and row. Only the ratios mean anything beyond this machine and this hour.",
+            "rpcx runs its real path: a leased object, validated arguments and results, a deadline on each call.",
+            "",
+            f"{datetime.date.today().isoformat()}, {_machine()}. {_versions(results)}.",
+        ))  # fmt: skip
+    apart = "" if whole else f"{datetime.date.today().isoformat()}, in a run of its own. {_versions(results)}.\n\n"
     for row, rates in results.items():
-        text += ["", f"## {ROWS[row].title}", "", _markdown(_head(row), _lines(row, rates))]
+        sections[ROWS[row].title] = apart + _markdown(_head(row), _lines(row, rates))
     if extras:
         lines = [[name, key, f"{value:.3f}"] for name, figures in extras.items() for key, value in figures.items()]
-        text += ["", "## Waiting, connections, import", "", _markdown(["", "", ""], lines)]
-    text += [
-        "",
-        "## Goals",
-        "",
-        _markdown(["goal", "measured", ""], [[t, f, "met" if m else "not met"] for t, f, m in verdicts]),
-    ]
-    (HERE / "README.md").write_text("\n".join(text) + "\n")
-    _write_short(results)
+        sections[WAITING] = apart + _markdown(["", "", ""], lines)
+    reached = {line.split("|")[1].strip(): line for line in sections.pop(GOALS, "").splitlines()[2:]}
+    reached |= {text: f"| {text} | {figure} | {'met' if met else 'not met'} |" for text, figure, met in verdicts}
+    sections[GOALS] = "\n".join([_markdown(["goal", "measured", ""], []), *reached.values()])
+    parts = [f"# Benchmarks\n\n{head}", *(f"## {title}\n\n{text}" for title, text in sections.items())]
+    PAGE.write_text("\n\n".join(parts) + "\n")
+    if whole:
+        _write_short(results)
+
+
+def _written() -> tuple[str, dict[str, str]]:
+    """The page as it is: what stands before its sections, and each of them."""
+    head, *parts = PAGE.read_text().split("\n## ")
+    sections = {title: text.strip() for title, _, text in (part.partition("\n") for part in parts)}
+    return head.partition("\n")[2].strip(), sections
+
+
+def _versions(results: Results) -> str:
+    measured = {name for rates in results.values() for name in rates}
+    known = {
+        name: name
+        for name in peers.PEERS
+        if name in measured and peers.PEERS[name][0] and not name.endswith(peers.VARIANTS)
+    }
+    known.setdefault("rpcx", "rpcx")
+    if any(peers.PEERS[name][0] == "Mono" for name in measured):
+        known["Mono to Mono"] = "Mono"
+    return ", ".join(f"{label} {peers.version(name)}" for name, label in known.items())
 
 
 def _write_short(results: Results) -> None:

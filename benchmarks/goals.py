@@ -26,6 +26,9 @@ def goals(results: dict[str, dict[str, list[float]]], extras: dict[str, dict[str
     if {"rpcx-tls", "rpcx"} <= rates.get("tls", {}).keys():
         share = rates["tls"]["rpcx-tls"] / rates["tls"]["rpcx"]
         verdicts.append(("sequential add under TLS >= 0.7 x plain", f"{share:.2f} x", share >= 0.7))
+    if {"Mono to rpcx", "Mono to Mono"} <= rates.get("dotnet", {}).keys():
+        served = rates["dotnet"]["Mono to rpcx"] / rates["dotnet"]["Mono to Mono"]
+        verdicts.append(("a Mono client is served no slower than by Mono", f"{served:.2f} x", served >= 1))
     for row, key, text, bound in (
         ("idle", "host, share of a core", "an idle host uses no processor time", 0.005),
         ("idle", "client, share of a core", "an idle client uses no processor time", 0.005),

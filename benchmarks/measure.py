@@ -19,6 +19,7 @@ from typing import Any
 from benchmarks import peers
 
 MEGABYTE = 1 << 20
+DOTNET = ("Mono to Mono", "Mono to rpcx", "rpcx to Mono", "rpcx to rpcx")
 CORES = {"two": ({0}, {1}), "one": ({0}, {0})}  # of (clients, servers)
 
 
@@ -46,6 +47,7 @@ ROWS = {
         Row("batch", "batch of 64 in one message, two cores, TCP", "two", "batch", peers.INFLIGHT),
         Row("echo", "echo of 1 MiB, two cores, TCP", "two", "echo", 1),
         Row("tls", "sequential add, two cores, TLS beside plain TCP", "two", "add", 1, ("rpcx-tls", "rpcx")),
+        Row("dotnet", ".NET's protocol: sequential Add(int, int), two cores, TCP", "two", "add", 1, DOTNET),
         Row("tlsecho", "echo of 1 MiB, two cores, TLS beside plain TCP", "two", "echo", 1, ("rpcx-tls", "rpcx")),
     )
 }

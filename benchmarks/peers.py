@@ -17,6 +17,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from benchmarks import dotnet
+
 Work = Callable[[], Any]
 INFLIGHT = 64
 
@@ -26,7 +28,7 @@ class Client:
     """What a competitor's client can do; None: it cannot."""
 
     add: Work
-    echo: Callable[[bytes], Any]
+    echo: Callable[[bytes], Any] | None
     inflight: Work | None = None  # INFLIGHT calls at once
     batch: Work | None = None  # INFLIGHT calls in one message
 
@@ -336,8 +338,8 @@ def client_ice(place: Any) -> Client:
     return Client(lambda: proxy.add(1, 2), proxy.echo, inflight)
 
 
-#: Measured in rows of their own: over a Unix socket or pipe; over TLS, with both keys proved.
-VARIANTS = ("-unix", "-tls")
+#: Measured in rows of their own: over a Unix socket or pipe; over TLS, with both keys proved; by .NET's protocol.
+VARIANTS = ("-unix", "-tls", " to Mono", " to rpcx")
 
 #: name → (distribution that brings it, server, client); see VARIANTS.
 PEERS: dict[str, tuple[str, Callable[[Any], None], Callable[[Any], Client]]] = {
@@ -352,6 +354,10 @@ PEERS: dict[str, tuple[str, Callable[[Any], None], Callable[[Any], Client]]] = {
     "zeroc-ice": ("zeroc-ice", serve_ice, client_ice),
     "thriftpy2": ("thriftpy2", serve_thriftpy2, client_thriftpy2),
     "managers": ("", serve_managers, client_managers),
+    "Mono to Mono": ("Mono", dotnet.serve_mono, dotnet.client_mono),
+    "Mono to rpcx": ("Mono", dotnet.serve_rpcx, dotnet.client_mono),
+    "rpcx to Mono": ("Mono", dotnet.serve_mono, dotnet.client_rpcx),
+    "rpcx to rpcx": ("rpcx", dotnet.serve_rpcx, dotnet.client_rpcx),
 }
 
 
@@ -361,6 +367,8 @@ def version(name: str) -> str | None:
     from importlib.metadata import version as installed
 
     distribution = PEERS[name][0]
+    if distribution == "Mono":
+        return dotnet.version()
     if not distribution:
         return f"Python {sys.version.split()[0]}"
     try:
@@ -369,11 +377,12 @@ def version(name: str) -> str | None:
         return None
 
 
-def place_for(name: str) -> tuple[str, int] | str:
-    """Where a competitor is served: a free loopback port, or a name or path of its own."""
+def place_for(name: str) -> tuple[Any, ...] | str:
+    """Where a competitor is served: a free loopback port, or a name or path of its own; then Mono's program."""
     if name == "rpcx-unix":
         return f"bench-{os.getpid()}"
     if name.endswith("-unix"):
         return str(Path(tempfile.mkdtemp(prefix="rpcx-bench-")) / "socket")
     with socket.create_server(("127.0.0.1", 0)) as probe:
-        return ("127.0.0.1", probe.getsockname()[1])
+        place = ("127.0.0.1", probe.getsockname()[1])
+    return (*place, dotnet.program()) if PEERS[name][0] == "Mono" else place

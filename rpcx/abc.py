@@ -11,7 +11,7 @@ another session. Parameters are positional-only, so that a plug-in may name its 
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar, runtime_checkable
 
 from rpcx.messages import Call, Fault, Reply, Return
 
@@ -34,6 +34,10 @@ class PeerFacts:
     roles: frozenset[str] = frozenset()  # what it may be trusted with
     fingerprint: str | None = None  # of the key that it proved: "sha256:…"
     owner: bool = False  # it is this very user: the same uid on a pipe, the same key over TLS
+    private: bool = False  # nobody else reads what is said: it is sealed, or does not leave the kernel
+    certificates: bytes = (
+        b""  # over TLS, SHA-256 of the server's, then of the client's; zeros for one that was not shown
+    )
     name: str = ""  # what it calls itself: program and pid; never trusted
     connection: str = ""  # by what the audit log calls this connection; empty: it is not open yet
 
@@ -167,12 +171,41 @@ class Speaker(Protocol):
 class Resolver(Protocol):
     """Turns a name into a URL. Plug-in: entry point ``rpcx.resolvers``, one per word before the colon."""
 
-    def resolve(self, name: str, timeout: float, /, *, insecure: bool = False) -> str:
-        """The URL for ``name``, with the object in it; asked before each connection, may block.
+    def resolve(self, name: str, timeout: float, /, *, insecure: bool = False) -> Sequence[str]:
+        """The URLs for ``name``, with the object in them, the best first; asked before each connection, may block.
 
         Raises:
             ObjectNotFound: nobody has this name.
             ValueError: it is no name of this kind.
+        """
+        ...
+
+
+class Announced(NamedTuple):
+    """What a host wants to be found by."""
+
+    name: str
+    urls: Sequence[str]  # with the object in them
+    tags: Mapping[str, str]
+
+
+class Closing(Protocol):
+    """Something that goes on until it is closed."""
+
+    def close(self) -> None: ...
+
+
+class Announcing(Resolver, Protocol):
+    """A resolver that hosts can be announced to: it takes names too, as in ``host.register(Bank, name="bank")``."""
+
+    def place(self, name: str, /) -> str:
+        """What names of one directory have in common. Raises ValueError: it is no name of this kind."""
+        ...
+
+    def announce(self, name: str, offers: Callable[[], Sequence[Announced]], /) -> Closing:
+        """Keep what is offered in the directory of ``name`` until it is closed; does not block.
+
+        ``offers`` is asked again from time to time, since channels come and go.
         """
         ...
 
@@ -230,8 +263,11 @@ class Session(Protocol):
         """Whether `outgoing` has something."""
         ...
 
-    def held_back(self, count: int, /) -> None:
-        """The driver holds ``count`` bytes that the stream did not take; 0 when it took them all at last."""
+    def held_back(self, count: int, /, *, took: bool) -> None:
+        """The driver holds ``count`` bytes that the stream did not take; 0 when it took them all at last.
+
+        ``took``: whether it took any since the driver last said so; ``count`` does not tell, since more may have come.
+        """
         ...
 
     def due(self) -> float | None:
@@ -364,6 +400,77 @@ class ByteSink(Protocol):
     def unwrap(self, data: bytes, /) -> bytes:
         """Bytes on their way in. Raises ValueError when they are not this sink's."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class Binding:
+    """What ties an exchange to its connection: the same at both ends of it, and of no other."""
+
+    hellos: bytes  # SHA-256 of what both ends said before, HELLO and WELCOME
+    server_certificate: bytes  # SHA-256; zeros where there is none, as on a pipe
+    client_certificate: bytes  # likewise
+    client_nonce: bytes  # 32 random bytes
+    server_nonce: bytes  # likewise
+    peer: PeerFacts  # the other end, as far as it is known
+
+    def text(self, role: str, said: bytes = b"") -> bytes:
+        """What ``role``, "client" or "server", signs to tie ``said`` to this connection; good for nothing else."""
+        nonces = self.client_nonce + self.server_nonce
+        head = b"rpcx/1 auth\0" + role.encode() + b"\0"
+        return head + self.hellos + self.server_certificate + self.client_certificate + nonces + said
+
+
+@dataclass(frozen=True, slots=True)
+class Proved:
+    """Who a client proved to be."""
+
+    principal: str  # 1 to 64 letters, digits, and . _ @ + - behind the first
+    roles: frozenset[str] = frozenset()  # likewise
+    seconds: float | None = None  # that this holds; then its session ends. None: as long as the connection
+
+
+class Proving(Protocol):
+    """A client's end of one exchange. Both methods raise AuthenticationFailed when there is nothing to be proved."""
+
+    def step(self, message: bytes, /) -> bytes:
+        """The next message, to the server's ``message``; that is empty at first."""
+        ...
+
+    def admitted(self, message: bytes, /) -> None:
+        """The server believes it, and says this at last; to be judged where the server has to prove itself too."""
+        ...
+
+
+class Judging(Protocol):
+    """A server's end of one exchange."""
+
+    def step(self, message: bytes, /) -> tuple[bytes, Proved | None]:
+        """What to say to the client's ``message``, and who it is once that is known; then this is the last word.
+
+        Must not block. Raises AuthenticationFailed, whose text the client reads.
+        """
+        ...
+
+
+class Authenticator(Protocol):
+    """A way for clients to prove who they are, within the handshake. Plug-in: entry point ``rpcx.authenticators``.
+
+    One serves all connections of a host or a client, and makes an end for each. Messages are opaque to rpcx, have at
+    most 8 KiB, alternate, and are 8 at most. A host that has authenticators admits nobody without.
+    """
+
+    @property
+    def name(self) -> str:
+        """The same at both ends."""
+        ...
+
+    @property
+    def shows_secret(self) -> bool:
+        """Whether somebody who reads its messages could pass for the client; then it is not used on plain TCP."""
+        ...
+
+    def client(self, binding: Binding, /) -> Proving: ...
+    def server(self, binding: Binding, /) -> Judging: ...
 
 
 class Sponsor(Protocol):

@@ -12,10 +12,9 @@ import importlib
 import io
 import json
 import logging
-import signal
 import sys
 from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, suppress
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Annotated, Any
@@ -40,6 +39,7 @@ from rpcx.terminal import (
     Verbose,
     as_json_text,
     err,
+    interruptible,
     one_line,
     out,
     print_line,
@@ -114,7 +114,7 @@ def serve(  # noqa: PLR0913, PLR0917  # one for each option
         raise typer.BadParameter("--config says what is served, where and to whom: give it by itself")
     if config is None and not (target and listen):
         raise typer.BadParameter("give MODULE and --listen URL, or --config FILE, which says both")
-    with reported(verbose), _interruptible():
+    with reported(verbose), interruptible():
         if config is not None:
             sys.path.insert(0, str(Path.cwd()))
             host = rpcx.Host.from_config(config)
@@ -129,28 +129,6 @@ def serve(  # noqa: PLR0913, PLR0917  # one for each option
             for url in host.urls:
                 print_line(json.dumps({"url": url}) if as_json else f"listening on {url}")
             host.wait()
-
-
-@contextmanager
-def _interruptible() -> Iterator[None]:
-    """A signal ends what is inside in good order; a second one ends it at once.
-
-    It raises rather than calls `Host.stop`: the event that sets has a lock, which this thread may hold just then.
-    """
-
-    def interrupt(*_: object) -> None:
-        for number in before:
-            signal.signal(number, signal.SIG_DFL)
-        raise KeyboardInterrupt
-
-    before = {number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    except KeyboardInterrupt:
-        pass
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _register(host: rpcx.Host, target: str, names: list[str]) -> None:

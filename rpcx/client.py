@@ -12,12 +12,12 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from typing import Any, Final, ParamSpec, Self, TypeVar
 
-from rpcx.abc import Job, Listener, PeerFacts, Resolver, Session, Stream
+from rpcx.abc import Authenticator, Job, Listener, PeerFacts, Resolver, Session, Stream
 from rpcx.channels.urls import Url, parse
 from rpcx.drivers.threads import Pump
 from rpcx.drivers.waiting import SPIN_SECONDS
 from rpcx.drivers.workers import LOOP
-from rpcx.errors import ConnectionLost, InvalidArguments, NotSent
+from rpcx.errors import AccessDenied, ConnectionLost, InvalidArguments, NotSent
 from rpcx.plugins import channel as find_channel
 from rpcx.plugins import resolver as find_resolver
 from rpcx.protocol.handshake import Limits
@@ -50,6 +50,7 @@ class Connector:
         formatters: Sequence[str],
         sinks: Sequence[Sink | str],
         limits: Limits | None,
+        authenticators: Sequence[Authenticator | str] = (),
     ) -> None:
         make_resolver = find_resolver(url)
         self._resolver: Resolver | None = make_resolver() if make_resolver is not None else None
@@ -61,7 +62,7 @@ class Connector:
         self._realm = Realm(
             role="client", flavour=self.flavour, formatters=formatters, sinks=sinks,
             limits=limits or Limits(), grace=GRACE, custom_errors=False, spawn=self._run, rearm=self._rearm,
-            join=self._join, admit=self._admit,
+            authenticators=authenticators, join=self._join, admit=self._admit,
         )  # fmt: skip
         self._endpoint: Endpoint | None = None  # set when connected
         self._listeners: dict[Listener, Callable[[PeerFacts], Session]] = {}  # of protocols that call back so
@@ -78,9 +79,23 @@ class Connector:
 
     def _reach(self) -> tuple[Any, Stream]:  # a Channel, or a Speaker
         """The channel, and a connected stream; blocks."""
-        if self._resolver is not None:
-            self.address = parse(self._resolver.resolve(self._name, self._timeout, insecure=self._insecure))
+        if self._resolver is None:
+            return self._dialled()
+        places = self._resolver.resolve(self._name, self._timeout, insecure=self._insecure)
+        failed: list[str] = []
+        for place in places:
+            self.address = parse(place)
+            try:
+                return self._dialled()
+            except (NotSent, AccessDenied) as error:
+                if len(places) == 1:
+                    raise
+                failed.append(str(error))
+        raise NotSent(f"{self._name}: it answers at none of its places: {'; '.join(failed)}")
+
+    def _dialled(self) -> tuple[Any, Stream]:
         channel = find_channel(self.address.scheme)()
+        self._realm.check(channel)
         return channel, channel.connect(self.address, self._timeout, insecure=self._insecure)
 
     def _session(self, channel: Any, stream: Stream) -> Any:  # a Channel; an Endpoint, or what a Speaker has for it
@@ -273,6 +288,7 @@ def connect(
     sinks: Sequence[Sink | str] = (),
     limits: Limits | None = None,
     spin: float = SPIN_SECONDS,
+    authenticators: Sequence[Authenticator | str] = (),
 ) -> Server:
     """Connect to a host.
 
@@ -284,15 +300,21 @@ def connect(
         sinks: the chain calls pass through, the same as the host's.
         limits: bounds for what the host sends.
         spin: seconds to look for an answer before sleeping; 0 never does.
+        authenticators: how this side proves who it is, by preference (`rpcx.abc.Authenticator`); objects, or names of
+            plug-ins. A host that has none of them is not talked to.
 
     Raises:
         NotSent: nobody answers there.
         ProtocolError: what answers is no rpcx host, or the two ends do not agree (formatter, sinks, version).
-        AuthenticationFailed: the host does not know this side's key, or this side not the host's.
+        AuthenticationFailed: the host does not know this side's key, or this side not the host's; or the host does
+            not believe an authenticator, or has another.
         AccessDenied: the channel's rules forbid it.
         ValueError: the URL is none.
     """
-    return Server(url, insecure=insecure, timeout=timeout, formatters=formatters, sinks=sinks, limits=limits, spin=spin)
+    return Server(
+        url, insecure=insecure, timeout=timeout, formatters=formatters, sinks=sinks, limits=limits, spin=spin,
+        authenticators=authenticators,
+    )  # fmt: skip
 
 
 def get(url: str, cls: Callable[..., T], *, insecure: bool = False) -> T:

@@ -86,6 +86,8 @@ class ObjectPart(Strict):
 
     class_: str = Field(alias="class", pattern=r"^[\w.]+:\w+$", description="module:Class")
     name: str | None = Field(default=None, min_length=1, description="Another uri than its decorator's.")
+    found_as: str | None = Field(default=None, min_length=1, description="In the directory of names: name://…")
+    tags: dict[str, str] = Field(default={}, description="There too.")
     allow: Allow | None = None
     methods: dict[str, Allow] = Field(default={}, description="The same for single methods.")
     lease: LeasePart | None = Field(default=None, description="Instead of its decorator's.")  # type: ignore[valid-type]  # made above
@@ -196,7 +198,15 @@ def _furnish(running: Any, config: Config, classes: list[type], path: Path) -> N
         where = f"objects[{index}]"
         lease = _part(part.lease, Lease, path, f"{where}.lease")
         try:
-            running.register(cls, uri=part.name, allow=part.allow, methods=part.methods, lease=lease)
+            running.register(
+                cls,
+                uri=part.name,
+                allow=part.allow,
+                methods=part.methods,
+                lease=lease,
+                name=part.found_as,
+                tags=part.tags,
+            )
         except (TypeError, ValueError) as error:
             raise ValueError(f"{path}: {where}: {error}") from error
     for index, channel in enumerate(config.channels):

@@ -21,6 +21,7 @@ from rpcx.interop.dotnet.types import (
     Char,
     DateTime,
     Decimal,
+    Delegate,
     Double,
     Guid,
     Hashtable,
@@ -41,7 +42,7 @@ from rpcx.interop.dotnet.types import (
 from rpcx.interop.dotnet.types import type_ as type  # noqa: A004  # read as dotnet.type
 
 __all__ = [
-    "Array", "Array2D", "Array3D", "ArrayList", "Boolean", "Byte", "Char", "DateTime", "Decimal", "Double", "Guid",
-    "Hashtable", "Int16", "Int32", "Int64", "Kind", "Member", "Out", "Ref", "SByte", "Single", "TimeSpan", "UInt16",
-    "UInt32", "UInt64", "name", "type",
+    "Array", "Array2D", "Array3D", "ArrayList", "Boolean", "Byte", "Char", "DateTime", "Decimal", "Delegate", "Double",
+    "Guid", "Hashtable", "Int16", "Int32", "Int64", "Kind", "Member", "Out", "Ref", "SByte", "Single", "TimeSpan",
+    "UInt16", "UInt32", "UInt64", "name", "type",
 ]  # fmt: skip

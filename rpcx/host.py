@@ -15,7 +15,8 @@ import threading
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Self
 
-from rpcx.abc import Job, Listener, PeerFacts, Session, Stream
+from rpcx.abc import Authenticator, Job, Listener, PeerFacts, Session, Stream
+from rpcx.announcing import Announcements
 from rpcx.channels.urls import parse
 from rpcx.drivers.threads import Pump
 from rpcx.drivers.waiting import SPIN_SECONDS
@@ -68,6 +69,8 @@ class Host:
         admission: bounds for who has not proved who it is (`rpcx.security.guard.Admission`).
         allow_from: networks that clients over the network must come from, as in "192.0.2.0/24"; others are turned away
             before a word is exchanged. Default: any.
+        authenticators: how clients prove who they are, besides what the channel knows of them; objects or names of
+            plug-ins, as `rpcx.security.tokens.TokenAuthenticator`. Nobody is let in without one of them.
         lease: of client-activated classes whose decorator names none.
         spin: seconds to look for the next call before sleeping; 0 never does (see `rpcx.drivers.waiting`).
     """
@@ -88,6 +91,7 @@ class Host:
         allow_from: Sequence[str] = (),
         lease: Lease | None = None,
         quotas: Quotas | None = None,
+        authenticators: Sequence[Authenticator | str] = (),
     ) -> None:
         self._doorkeeper = Doorkeeper(admission or Admission())
         self._allow_from = networks(allow_from)
@@ -95,10 +99,11 @@ class Host:
             role="server", flavour="sync", formatters=formatters, sinks=sinks, limits=limits or Limits(),
             grace=grace, custom_errors=custom_errors, spawn=self._run, rearm=self._rearm,
             access=Access(allow, authorize), doorkeeper=self._doorkeeper, quotas=quotas,
-            join=self._join, admit=self._admit,
+            authenticators=authenticators, join=self._join, admit=self._admit,
         )  # fmt: skip
         if lease is not None:
             self._realm.table.default_lease = lease
+        self._names = Announcements(lambda: self.urls)
         self._audit = _kept(audit)
         self._spin = spin
         self._pump: Pump | None = None  # set while running under threads
@@ -133,28 +138,34 @@ class Host:
         allow: Iterable[str] | None = None,
         methods: Mapping[str, Iterable[str]] | None = None,
         lease: Lease | None = None,
+        name: str | None = None,
+        tags: Mapping[str, str] | None = None,
     ) -> None:
         """Offer remote classes, each in the way its decorator said.
 
         Args:
             classes: decorated classes, or implementations of decorated ones.
-            factory: makes the instances instead of the class itself (for one class at a time).
+            factory: makes the instances instead of the class itself, of the same arguments (for one class at a time).
             uri: another one than the decorator's (for one class at a time).
             allow: who may call, instead of whom the class's decorator allows; ``[]``: the owner only.
             methods: the same for single methods; ``__init__`` is making an instance.
             lease: instead of the decorator's.
+            name: to be found by, as ``name://bank``, while this host runs (for one class at a time).
+            tags: to be found by too, as in ``{"region": "eu"}``.
 
         Raises:
             TypeError: a class is not decorated, is abstract, or cannot be made without arguments.
             ValueError: the uri is taken, or a rule makes no sense.
         """
-        if len(classes) != 1 and (factory is not None or uri is not None or methods is not None):
-            raise TypeError("factory=, uri= and methods= go with one class at a time")
+        if len(classes) != 1 and any(one is not None for one in (factory, uri, methods, name)):
+            raise TypeError("factory=, uri=, methods= and name= go with one class at a time")
         for cls in classes:
             contract = contract_of(cls)
             if lease is not None and contract is not None:
                 self._realm.table.leases[contract] = lease
             self._realm.register(cls, Said(allow, methods, getattr(cls, "__name__", str(cls))), factory, uri)
+            if name is not None:
+                self._names.add(name, uri or (contract.uri if contract is not None else None) or "", tags)
 
     def publish(
         self,
@@ -163,6 +174,8 @@ class Host:
         *,
         allow: Iterable[str] | None = None,
         methods: Mapping[str, Iterable[str]] | None = None,
+        name: str | None = None,
+        tags: Mapping[str, str] | None = None,
     ) -> None:
         """Give an existing object a uri. It stays until `withdraw`, whoever holds it.
 
@@ -171,8 +184,12 @@ class Host:
             uri: where clients find it.
             allow: who may call it, instead of whom its class's decorator allows; ``[]``: the owner only.
             methods: the same for single methods.
+            name: to be found by, as ``name://bank``, while this host runs.
+            tags: to be found by too.
         """
         self._realm.publish(instance, uri, Said(allow, methods, uri))
+        if name is not None:
+            self._names.add(name, uri, tags)
 
     def withdraw(self, uri: str) -> None:
         """Take back what was registered or published as ``uri``; calls that run on it end normally."""
@@ -207,6 +224,7 @@ class Host:
             raise RuntimeError("this host is closed; make another")
         parsed = parse(url)
         channel = find_channel(parsed.scheme)()
+        self._realm.check(channel)
         listener: Listener
         if allow_uids or allow_gids:
             if not hasattr(channel, "listen_for"):
@@ -236,6 +254,7 @@ class Host:
         for listener in self._listeners:
             self._pump.listen(listener)
         self._pump.start()
+        self._names.start()
         return self
 
     def __enter__(self) -> Self:
@@ -263,6 +282,7 @@ class Host:
         """Stop listening, say goodbye to clients, dispose of what they owned."""
         self._closed = True
         self._stopped.set()
+        self._names.close()
         for listener in self._listeners:
             if self._pump is not None:
                 self._pump.unlisten(listener)
@@ -292,6 +312,7 @@ class Host:
         self._aio.time(self._realm)
         for listener in self._listeners:
             self._aio.listen(listener)
+        self._names.start()
         return self
 
     async def __aexit__(self, *exc_info: object) -> None:
@@ -299,6 +320,8 @@ class Host:
         pump, self._aio = self._aio, None
         if pump is None:
             return
+        assert self._loop is not None
+        await self._loop.run_in_executor(None, self._names.close)
         for listener in self._listeners:
             pump.unlisten(listener)
             listener.close()

@@ -14,13 +14,15 @@ import weakref
 from collections.abc import Callable, Hashable, Sequence
 from typing import Any, Final
 
-from rpcx.abc import Address, Job, Listener, PeerFacts, Session, Stream
+from rpcx.abc import Address, Authenticator, Job, Listener, PeerFacts, Session, Stream
 from rpcx.context import options
-from rpcx.errors import LimitExceeded
+from rpcx.errors import AccessDenied, AuthenticationFailed, LimitExceeded
 from rpcx.lifetime.manager import AskSponsor, LeaseManager, Quotas
+from rpcx.plugins import authenticator as find_authenticator
 from rpcx.plugins import formatter as find_formatter
-from rpcx.protocol.connection import Connection, Role
-from rpcx.protocol.handshake import Limits, Offer
+from rpcx.protocol.connection import Connection
+from rpcx.protocol.handshake import Limits, Offer, Role
+from rpcx.protocol.opening import Authentication
 from rpcx.remoting.access import Access, Gate, Said
 from rpcx.remoting.contract import Contract, Mode, contract_of
 from rpcx.remoting.endpoint import Endpoint
@@ -122,6 +124,7 @@ class Realm:
         access: Access | None = None,
         doorkeeper: Doorkeeper | None = None,
         quotas: Quotas | None = None,
+        authenticators: Sequence[Authenticator | str] = (),
         join: Callable[[Stream, Session], bool],
         admit: Callable[[Listener, Callable[[PeerFacts], Session]], None],
     ) -> None:
@@ -136,6 +139,7 @@ class Realm:
         self._role: Role = role
         self._sinks = load_sinks(sinks)
         self._formatters = {name: find_formatter(name)() for name in formatters}
+        self._authenticators = [find_authenticator(a)() if isinstance(a, str) else a for a in authenticators]
         self._limits = limits
         self._custom_errors = custom_errors
         self.annexes: dict[str, Any] = {}  # what other protocols keep with it, by their name
@@ -147,15 +151,25 @@ class Realm:
 
     def session(self, channel: Any, address: Address, facts: PeerFacts, session: str = "") -> Any:  # a Channel; an end
         """This side of a new connection over ``channel``, in the protocol that it speaks."""
+        self.check(channel)
         speak = getattr(channel, "session", None)  # a Speaker's
         if speak is None:
-            return self.endpoint(session)
+            return self.endpoint(session, facts)
         made = speak(self, address, facts, self._role)
         self.endpoints.add(made)
         return made
 
-    def endpoint(self, session: str = "") -> Endpoint:
-        """This side of a new connection in rpcx's own protocol."""
+    def check(self, channel: Any) -> None:  # a Channel
+        """Raises AccessDenied: its protocol knows no authenticators, and this side talks to nobody without."""
+        if self._authenticators and hasattr(channel, "session"):
+            raise AccessDenied(
+                f"{channel.name}: its protocol cannot prove who a client is by "
+                f"{' or '.join(each.name for each in self._authenticators)}, which is asked for here; "
+                "use a host or a connection of its own for it"
+            )
+
+    def endpoint(self, session: str = "", facts: PeerFacts | None = None) -> Endpoint:
+        """This side of a new connection in rpcx's own protocol; ``facts`` are what is known of the peer."""
         offer = Offer(
             formatters=tuple(self._formatters),
             sinks=negotiated(self._sinks),
@@ -164,9 +178,13 @@ class Realm:
             message=self._limits.message,
             in_flight=self._limits.in_flight,
             window=self._limits.window,
+            min_ping=self._limits.min_ping,
+            authenticators=tuple(each.name for each in self._authenticators),
+            nonce=secrets.token_hex(32) if self._authenticators else "",
         )
+        asked = Authentication(self._authenticators, facts or PeerFacts("", "")) if self._authenticators else None
         endpoint = Endpoint(
-            Connection(self._role, offer, self._limits, time.monotonic()),
+            Connection(self._role, offer, self._limits, time.monotonic(), asked),
             self.table,
             self._chain,
             flavour=self.flavour,
@@ -252,6 +270,8 @@ class Realm:
     def _ended(self, endpoint: Endpoint, error: Exception | None) -> None:
         if isinstance(error, LimitExceeded):
             audit.event("limit-hit", peer=endpoint.facts, result=str(error))
+        if isinstance(error, AuthenticationFailed) and self._role == "server":
+            self._unproved(endpoint.facts, error)
         self.endpoints.discard(endpoint)
         if self._doorkeeper is not None:
             self._doorkeeper.ended(endpoint, error)
@@ -265,6 +285,12 @@ class Realm:
             else:
                 self.table.manager.holder_lost(endpoint.holder, now)
         self._rearm()
+
+    def _unproved(self, facts: PeerFacts, error: AuthenticationFailed) -> None:
+        """A client did not prove who it is, or what it proved has ended; in its own words what was wrong, if any."""
+        why = f"{error} ({error.__cause__})" if error.__cause__ is not None else str(error)
+        log.info("%s: %s", facts, why)
+        audit.event("revoke" if facts.connection else "auth-fail", peer=facts, result=why)
 
     # --- the timer of leases: a `Timed` of the pump --------------------------------------------------------
 

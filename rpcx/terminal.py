@@ -5,6 +5,7 @@ What a host says is a stranger's text: shown to people it has no control charact
 
 import json
 import os
+import signal
 import sys
 import traceback
 from collections.abc import Iterator
@@ -54,6 +55,28 @@ def reported(verbose: bool) -> Iterator[None]:  # the option of every command
             text = text.replace(python, option)
         err.print(one_line(f"rpcx: {kind}{text}"))
         raise typer.Exit(1) from None
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """A signal ends what is inside in good order; a second one ends it at once.
+
+    It raises rather than calls `Host.stop`: the event that sets has a lock, which this thread may hold just then.
+    """
+
+    def interrupt(*_: object) -> None:
+        for number in before:
+            signal.signal(number, signal.SIG_DFL)
+        raise KeyboardInterrupt
+
+    before = {number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    except KeyboardInterrupt:
+        pass
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def visible(text: str) -> str:

@@ -10,7 +10,7 @@ import typer
 from rpcx.terminal import AsJson, Verbose, as_json_text, out, print_line, reported, styled
 
 if TYPE_CHECKING:
-    from rpcx.security.doctor import Finding
+    from rpcx.doctor import Finding
 
 app = typer.Typer()
 
@@ -29,7 +29,7 @@ def doctor(
 
     Nothing is changed. Warnings are told and are no failure.
     """
-    from rpcx.security.doctor import examine
+    from rpcx.doctor import examine
     from rpcx.security.identity import home
 
     with reported(verbose):

@@ -236,7 +236,7 @@ def _rows(name: str, record: "Record") -> list[dict[str, Any]]:
 def doctor(as_json: AsJson = False, verbose: Verbose = False) -> None:
     """Look at this user's keys: whose files, who may read them, whose time is over. `rpcx doctor` looks at more."""
     from rpcx.commands.doctor import report
-    from rpcx.security.doctor import key_files, own_key, trusted
+    from rpcx.doctor import key_files, own_key, trusted
 
     with reported(verbose):
         report([*key_files(_home()), *own_key(_home()), *trusted(_home())], as_json=as_json)

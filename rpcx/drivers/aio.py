@@ -38,7 +38,8 @@ class AioLink(asyncio.Protocol):
         self._lingering: asyncio.TimerHandle | None = None  # while it closes, and its peer takes what is left
         self._batching = False  # running what one read brought; sends wait for the end
         self._holds_back = holds_back  # a host's: a client that takes no answers is read no further
-        self._full = False  # more waits to be sent than the transport likes
+        self._full = False  # more waits to be sent than the transport likes: its peer is slow, or takes nothing
+        self._waiting = 0  # while full: bytes that waited when we last looked or wrote
         self._flushing = False  # a flush is on its way from another thread, or due soon
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -73,17 +74,20 @@ class AioLink(asyncio.Protocol):
     def pause_writing(self) -> None:
         self._full = True
         self._note_backlog()
+        self.rearm()
 
     def resume_writing(self) -> None:
         self._full = False
         if self._holds_back and self._transport is not None:
             self._transport.resume_reading()
-        self._note_backlog()
+        self.session.held_back(0, took=True)  # what is left waits for the socket, not for a peer that is slow
 
     def _note_backlog(self) -> None:
+        """Tell the session what waits, and whether the peer took any of it since we last looked."""
         if self._transport is not None:
-            self.session.held_back(self._transport.get_write_buffer_size())
-            self.rearm()
+            waiting = self._transport.get_write_buffer_size()
+            self.session.held_back(waiting, took=waiting < self._waiting)
+            self._waiting = waiting
 
     # --- the session's side --------------------------------------------------------------------------------
 
@@ -170,6 +174,8 @@ class AioLink(asyncio.Protocol):
 
     def _tick(self) -> None:
         self._timer = None
+        if self._full:
+            self._note_backlog()  # nothing else tells what a slow peer takes
         now = self._loop.time()
         due = self.session.due()
         if due is not None and due <= now:
@@ -205,6 +211,8 @@ class AioLink(asyncio.Protocol):
         if transport is None or transport.is_closing():
             return
         buffers: Sequence[Buffer] = self.session.outgoing()
+        if self._full and buffers:
+            self._note_backlog()  # before more is added
         if len(buffers) == 1:
             transport.write(buffers[0])
         elif buffers:
@@ -213,8 +221,10 @@ class AioLink(asyncio.Protocol):
             else:
                 for buffer in buffers:  # not writelines: it ignored back-pressure in 3.12.0-8 (CVE-2024-12254)
                     transport.write(buffer)
-        if self._full and self._holds_back and transport.get_write_buffer_size() > FLOOD:
-            transport.pause_reading()
+        if self._full:
+            self._waiting = transport.get_write_buffer_size()
+            if self._holds_back and self._waiting > FLOOD:
+                transport.pause_reading()
 
 
 def _logged(running: "asyncio.Future[None]") -> None:

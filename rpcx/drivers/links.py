@@ -112,7 +112,7 @@ class ThreadLink:
         self.backlog = rest = _after(buffers, sent)
         waiting = sum(memoryview(part).nbytes for part in rest)
         if rest or had:
-            self.session.held_back(waiting)
+            self.session.held_back(waiting, took=sent > 0)
         flooded = self._pump.holds_back and waiting > FLOOD
         if bool(rest) is not had or flooded is not self.flooded:
             self.flooded = flooded

@@ -110,7 +110,7 @@ class ForeignSession(Generic[Read]):
     def ready(self) -> bool:
         return bool(self._out)
 
-    def held_back(self, count: int) -> None:
+    def held_back(self, count: int, *, took: bool) -> None:
         """While much waits the driver reads no further requests, which bounds what a peer can let pile up."""
 
     def lost(self, error: Exception) -> None:

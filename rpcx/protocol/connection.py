@@ -23,24 +23,14 @@ peer's it is their id. The hot path makes no object but that tuple.
 from collections import OrderedDict
 from collections.abc import Sequence
 from enum import IntEnum
-from typing import Final, Literal
+from typing import Final
 
 from rpcx.abc import Buffer
-from rpcx.errors import BY_NAME, ConnectionLost, LimitExceeded, NotSent, ProtocolError, RpcxError
-from rpcx.protocol.frames import HEADER, IN_ORDER, NO_SEGMENTS, FrameReader, Kind, first_frame, frame, whole_frame
-from rpcx.protocol.handshake import (
-    HELLO_BYTES,
-    LEAST_MESSAGE,
-    MAGIC,
-    Agreement,
-    Limits,
-    Offer,
-    agree,
-    refusal,
-    refused,
-    welcome,
-    welcomed,
-)
+from rpcx.errors import BY_NAME, AuthenticationFailed, ConnectionLost, LimitExceeded, NotSent, ProtocolError, RpcxError
+from rpcx.protocol.conduct import Conduct
+from rpcx.protocol.frames import HEADER, IN_ORDER, NO_SEGMENTS, FrameReader, Kind, frame, whole_frame
+from rpcx.protocol.handshake import LEAST_MESSAGE, Agreement, Limits, Offer, Role, refusal, refused
+from rpcx.protocol.opening import Authentication, Opening
 
 CALL: Final = int(Kind.CALL)
 ONEWAY: Final = int(Kind.ONEWAY)
@@ -68,11 +58,8 @@ PACK_HEADER: Final = HEADER.pack
 COUNT_SIZE: Final = 2  # bytes before the envelope of BURST and RETURNS that say how many
 LAST_ID: Final = 0xFFFFFFFF  # of a call; then they come round
 HELD_CALLS: Final = 100_000  # that may wait unsent for the peer's in-flight limit; then LimitExceeded
-CANCELS_JUDGED: Final = 200  # calls after which a peer that cancels most of them is cut off (Envoy: 500)
-CANCEL_WINDOW: Final = 10.0  # seconds within which they count
 
 Event = tuple[int, object, bytes, Sequence[Buffer]]
-Role = Literal["client", "server"]
 
 
 class Phase(IntEnum):
@@ -89,14 +76,14 @@ CLOSED_PHASE: Final = Phase.CLOSED
 class Connection:
     """The protocol's state machine. One owner at a time: it holds no lock."""
 
-    def __init__(self, role: Role, offer: Offer, limits: Limits, now: float) -> None:
+    def __init__(
+        self, role: Role, offer: Offer, limits: Limits, now: float, authentication: Authentication | None = None
+    ) -> None:
         self.role = role
         self.phase = Phase.OPENING
         self.agreement: Agreement | None = None  # set when OPEN
         self.error: RpcxError | None = None  # why it closed; None: orderly, or not closed
         self.limits = limits
-        self._offer = offer
-        self._greeting = b""  # the peer's magic and first frame, as far as they came; empty once OPEN
         self._reader = FrameReader(limits.message)  # of what follows them
         self.wanted = self._reader.wanted  # how many bytes the next read should ask for; the method itself
         self._peer_message = LEAST_MESSAGE  # bytes a message to the peer may have; its own word once OPEN
@@ -106,6 +93,7 @@ class Connection:
         self._heard = now  # when bytes last came
         self.frame_due = 0.0  # when the frame under way must be complete; 0: none is
         self._opening_due = now + limits.handshake
+        self.ends = 0.0  # when what the client proved ends, and the connection with it; 0: it does not
         self._pinged = 0.0  # when we asked whether the peer lives; 0: no answer outstanding
         self._next_id = 1
         self._calls: dict[int, object] = {}  # our calls in flight: id → token
@@ -116,12 +104,10 @@ class Connection:
         self._allowed = 0  # calls the peer lets us have in flight; 0: not open yet, or no longer
         self._most_served = limits.in_flight
         self._serving: dict[int, int] = {}  # the peer's calls: id → credit for stream items
-        self._cancels = 0  # the peer's cancels among …
-        self._judged = 0  # … its calls since …
-        self._judged_since = now
+        self._came = 0  # the peer's calls, ever
+        self._conduct = Conduct(now)  # the peer's
         self._streamed: set[int] = set()  # the peer's calls that were answered by an item at least
-        if role == "client":
-            self._queue([MAGIC + frame(Kind.HELLO, 0, offer.to_bytes())[0]])
+        self._opening = Opening(role, offer, authentication, self._out.append)
 
     # --- what comes in -------------------------------------------------------------------------------------
 
@@ -145,7 +131,7 @@ class Connection:
         if self.phase is CLOSED_PHASE:
             return
         if self.phase is OPENING:
-            data = self._open(data, events)
+            data = self._open(data, events, now)
         reader = self._reader
         frames = reader.read(data)
         for kind, call_id, body, segments in frames:
@@ -172,7 +158,7 @@ class Connection:
             if len(serving) >= self._most_served:
                 raise LimitExceeded(f"more than {self._most_served} calls in flight")
             serving[call_id] = 0
-            self._judged += 1
+            self._came += 1
             return kind, call_id, body, segments
         if kind == RETURN or kind == FAULT or kind == END or kind == RETURN_NOW:
             if self._held or self._granted:
@@ -184,6 +170,7 @@ class Connection:
                 self._send_held()
             return kind, token, body, segments
         if kind == ONEWAY or kind == RELEASE:
+            self._came += kind == ONEWAY
             return kind, call_id, body, segments
         if kind == ITEM or kind == ITEM_NOW:
             return self._item_came(kind, call_id, body, segments)
@@ -224,7 +211,7 @@ class Connection:
         if len(serving) + len(ids) > self._most_served:
             raise LimitExceeded(f"more than {self._most_served} calls in flight")
         serving.update(dict.fromkeys(ids, 0))
-        self._judged += len(ids)
+        self._came += len(ids)
         return BURST, ids, body[COUNT_SIZE:], NO_SEGMENTS
 
     def _returns_came(self, ids: range, body: bytes) -> Event:
@@ -243,7 +230,7 @@ class Connection:
     def _control(self, kind: int, call_id: int, body: bytes, now: float) -> Event | None:
         if kind == CANCEL:
             if call_id not in self._streamed:  # leaving a stream early is its normal end
-                self._judge_cancel(now)
+                self._conduct.in_vain(self._came, now)
             if call_id in self._serving:
                 return CANCEL, call_id, b"", NO_SEGMENTS
         elif kind == CREDIT:
@@ -254,6 +241,7 @@ class Connection:
                 self._serving[call_id] = min(credit, 1 << 30)
                 return CREDIT, call_id, b"", NO_SEGMENTS
         elif kind == PING:
+            self._conduct.pinged(self.limits.min_ping, now)
             self._queue(frame(PONG, call_id, b""))
         elif kind == PONG:
             pass  # receive() noted that the peer lives
@@ -264,15 +252,6 @@ class Connection:
         else:
             raise ProtocolError(f"a frame of unknown kind {kind}")
         return None
-
-    def _judge_cancel(self, now: float) -> None:
-        """A peer that cancels most of its calls makes us work for nothing: cut it off."""
-        if now - self._judged_since > CANCEL_WINDOW:
-            self._judged_since, self._judged, self._cancels = now, 0, 0
-        self._cancels += 1
-        if self._judged >= CANCELS_JUDGED and self._cancels * 2 > self._judged:
-            share = f"{self._cancels} of {self._judged} calls"
-            raise LimitExceeded(f"{share} were cancelled within {CANCEL_WINDOW:.0f} s")
 
     def eof(self) -> list[Event]:
         """The stream ended: orderly if the peer said goodbye first, or if we did."""
@@ -288,39 +267,24 @@ class Connection:
 
     # --- the handshake -------------------------------------------------------------------------------------
 
-    def _open(self, data: bytes, events: list[Event]) -> bytes:
+    def _open(self, data: bytes, events: list[Event], now: float) -> bytes:
         """Read the peer's part of the handshake; what came behind it."""
-        self._greeting += data
-        if not MAGIC.startswith(self._greeting[: len(MAGIC)]):
-            raise ProtocolError(self._no_magic(self._greeting[: len(MAGIC)]))
-        first = first_frame(self._greeting, len(MAGIC), HELLO_BYTES)
-        if first is None:
+        done = self._opening.read(data)
+        if done is None:
             return b""
-        (kind, _, body, _), behind = first
-        expected = Kind.HELLO if self.role == "server" else Kind.WELCOME
-        if kind == Kind.REJECT and self.role == "client":
-            name, message = refused(body)
-            raise BY_NAME.get(name, ProtocolError)(f"the server refused the connection: {message}")
-        if kind != expected:
-            raise ProtocolError(f"the handshake begins with a frame of kind {kind}, not {expected.name}")
-        if self.role == "server":
-            agreement = agree(self._offer, Offer.from_bytes(body))
-            self._queue([MAGIC + frame(Kind.WELCOME, 0, welcome(agreement, self._offer))[0]])
-        else:
-            agreement = welcomed(body, self._offer)
+        agreement, behind = done
         self.agreement = agreement
         self.phase = Phase.OPEN
-        self._greeting = b""
         self._allowed = agreement.peer.in_flight
         self._peer_message = agreement.peer.message
+        proved = self._opening.proved
+        if proved is not None and proved.seconds is not None:
+            self.ends = now + proved.seconds
+            # Shadows the methods, so that who proved nothing that ends pays nothing for it.
+            self.due, self.tick = self._due_or_end, self._tick_or_end  # type: ignore[method-assign]  # as said
         events.append((OPENED, agreement, b"", NO_SEGMENTS))
         self._send_held()
         return behind
-
-    def _no_magic(self, came: bytes) -> str:
-        if self.role == "client":
-            return f"the other side does not speak rpcx: it answered {came!r}"
-        return f"the other side does not speak rpcx: it began with {came!r}"
 
     # --- what goes out -------------------------------------------------------------------------------------
 
@@ -492,13 +456,13 @@ class Connection:
     @property
     def greeted(self) -> int:
         """Bytes of the peer's handshake that came, while it is not complete."""
-        return len(self._greeting)
+        return self._opening.greeted
 
-    def held_back(self, count: int, now: float) -> None:
-        """``count`` of the bytes given out wait for the stream to take them; 0: none do."""
+    def held_back(self, count: int, now: float, *, took: bool) -> None:
+        """``count`` of the bytes given out wait for the stream, which lately ``took`` some or none; 0: none wait."""
         if not count:
             self._blocked = 0.0
-        elif count < self._backlog or not self._blocked:
+        elif took or not self._blocked:
             self._blocked = now  # the peer takes something, or has just begun to keep us waiting
         self._backlog = count
 
@@ -558,28 +522,47 @@ class Connection:
             self._queue(frame(PING, 0, b""))
         return []
 
+    def _due_or_end(self) -> float | None:
+        due = Connection.due(self)
+        return min(due, self.ends) if due is not None and self.phase == Phase.OPEN else due
+
+    def _tick_or_end(self, now: float) -> list[Event]:
+        if now < self.ends or self.phase != Phase.OPEN:
+            return Connection.tick(self, now)
+        return self._fail(AuthenticationFailed("what the client proved has ended; connect anew, with a fresh proof"))
+
     def _idle(self) -> float:
-        # The server asks later, so that usually only the client does.
-        return self.limits.ping_idle if self.role == "client" else self.limits.ping_idle * 1.5
+        # The server asks later, so that usually only the client does; neither asks more often than the other allows.
+        own = self.limits.ping_idle if self.role == "client" else self.limits.ping_idle * 1.5
+        return max(own, self.agreement.peer.min_ping) if self.agreement is not None else own
 
     # --- ends ----------------------------------------------------------------------------------------------
+
+    def in_vain(self, now: float) -> list[Event]:
+        """A call of the peer's made no sense above; it was answered, or is none that is."""
+        try:
+            self._conduct.in_vain(self._came, now)
+        except LimitExceeded as error:
+            return self.fail(error)
+        return []
 
     def fail(self, error: RpcxError) -> list[Event]:
         """Something above found the peer at fault: tell it, and close."""
         return [] if self.phase == Phase.CLOSED else self._fail(error)
 
     def reject(self, error: RpcxError) -> list[Event]:
-        """Take back the WELCOME that was just queued, and refuse instead; a server's, when it is told `OPENED`."""
-        self._out.clear()
-        self._queue([MAGIC + frame(Kind.REJECT, 0, refusal(type(error).__name__, str(error)))[0]])
+        """Take back the last word that was just queued, and refuse instead; a server's, when it is told `OPENED`."""
+        while self._out and self._out.pop() is not self._opening.last_word:
+            pass  # what was queued behind it goes too
+        self._queue([self._opening.retraction(type(error).__name__, str(error))])
         self._closed(error)
         return [(CLOSED, error, b"", NO_SEGMENTS)]
 
     def _fail(self, error: RpcxError, *, tell: bool = True) -> list[Event]:
         if self.phase == Phase.OPENING:
-            # A stranger who does not speak rpcx gets no answer.
-            if tell and self.role == "server" and self._greeting.startswith(MAGIC):
-                self._queue([MAGIC + frame(Kind.REJECT, 0, refusal(type(error).__name__, str(error)))[0]])
+            word = self._opening.rejection(type(error).__name__, str(error)) if tell and self.role == "server" else b""
+            if word:
+                self._queue([word])
         elif tell and self.phase == Phase.OPEN:
             self._queue(frame(GOODBYE, 0, refusal(type(error).__name__, str(error))))
         self._closed(error)

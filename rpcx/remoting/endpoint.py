@@ -108,9 +108,9 @@ class Endpoint(Outgoing, Incoming):
     def ready(self) -> bool:
         return bool(self._connection.ready or self._burst is not None or self._released or self._dropped_calls)
 
-    def held_back(self, count: int) -> None:
+    def held_back(self, count: int, *, took: bool) -> None:
         with self._lock:
-            self._connection.held_back(count, time.monotonic())
+            self._connection.held_back(count, time.monotonic(), took=took)
 
     def due(self) -> float | None:
         return self._connection.due()
@@ -126,6 +126,8 @@ class Endpoint(Outgoing, Incoming):
                 job = self._incoming(kind, token, body, segments, now)  # type: ignore[arg-type]  # the peer's id
                 if job is not None:
                     jobs.append(job)
+                elif self.error is not None:
+                    break
             elif kind == BURST:
                 jobs += self._incoming_burst(token, body, now)  # type: ignore[arg-type]  # the peer's ids
             elif kind == RETURNS:
@@ -172,9 +174,9 @@ class Endpoint(Outgoing, Incoming):
                 events = self._connection.fail(wrong)
             self._handle(events, now)
 
-    def _refuse(self, call_id: int, error: Exception) -> None:
-        refuse = functools.partial(super()._refuse, call_id, error)
-        self._peer_said(refuse, time.monotonic())  # whom a sink cannot answer is cut off
+    def _refuse(self, call_id: int, error: Exception, now: float) -> None:
+        refuse = functools.partial(super()._refuse, call_id, error, now)
+        self._peer_said(refuse, now)  # whom a sink cannot answer is cut off
 
     def _opened(self, agreement: Any) -> None:
         self._chain = chain = self._make_chain(agreement.formatter)
@@ -188,6 +190,8 @@ class Endpoint(Outgoing, Incoming):
         self._window = min(self._window, agreement.peer.window)
         if self._on_open is not None:
             self._on_open(self)
+        if self._connection.ends:
+            self._link.rearm()
         self.opened.resolve(OPENED, b"", ())
 
     # --- ends --------------------------------------------------------------------------------------------------

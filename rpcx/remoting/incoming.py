@@ -9,7 +9,7 @@ from rpcx.abc import Buffer, Job
 from rpcx.context import DEEPEST
 from rpcx.errors import ContractMismatch, InvalidArguments, LimitExceeded, ObjectNotFound, ProtocolError, RpcxError
 from rpcx.messages import Call, Fault, Reply, Return
-from rpcx.protocol.connection import BATCH, END, FAULT, ITEM, ITEM_NOW, RETURN, RETURN_NOW, Connection
+from rpcx.protocol.connection import BATCH, END, FAULT, ITEM, ITEM_NOW, RETURN, RETURN_NOW, Connection, Event
 from rpcx.protocol.frames import NO_SEGMENTS
 from rpcx.remoting.access import Gate
 from rpcx.remoting.bursts import IncomingBurst
@@ -54,7 +54,7 @@ class Incoming(Wire):
                 return self._incoming_batch(call_id, envelope, now)
             job = self._prepare(envelope, call_id, now, IncomingCall)
         except Exception as error:  # noqa: BLE001  # the caller is told, nobody else is concerned
-            self._refuse(call_id, error)
+            self._refuse(call_id, error, now)
             return None
         self._serving[call_id] = job
         return job
@@ -177,7 +177,7 @@ class Incoming(Wire):
             job = self._prepare([target, name, args, timeout], ids[0], now, IncomingBurst)
         except Exception as error:  # noqa: BLE001  # the callers are told, nobody else is concerned
             for call_id in ids:
-                self._refuse(call_id, error)
+                self._refuse(call_id, error, now)
             return ()
         if type(job) is not IncomingBurst or self._apart or job.blocking or isinstance(job.entry, SingleCall):
             each = zip(ids, rows(args, count), strict=True)
@@ -199,7 +199,7 @@ class Incoming(Wire):
         try:
             job = self._serving[call_id] = self._prepare(envelope, call_id, now, IncomingCall)
         except Exception as error:  # noqa: BLE001  # the caller is told, nobody else is concerned
-            self._refuse(call_id, error)
+            self._refuse(call_id, error, now)
             return None
         return job
 
@@ -209,7 +209,7 @@ class Incoming(Wire):
         job.args, job.deadline, job.blocking = args, call.deadline, True
         self._link.spawn(job)
 
-    def _refuse(self, call_id: int, error: Exception) -> None:
+    def _refuse(self, call_id: int, error: Exception, now: float) -> None:
         if isinstance(error, ValueError) and not isinstance(error, RpcxError):
             error = ProtocolError(f"the call cannot be decoded: {error}")
         if isinstance(error, LimitExceeded):
@@ -218,6 +218,18 @@ class Incoming(Wire):
             self._answer(call_id, RETURN, [error.value])
         else:
             self._answer(call_id, FAULT, self.fault(error))
+            if isinstance(error, ProtocolError):
+                self._made_no_sense(now)
+
+    def _made_no_sense(self, now: float) -> None:
+        """A call of the peer's did not. Now and then that is allowed."""
+        with self._lock:
+            events = self._connection.in_vain(now)
+        self._handle(events, now)
+
+    def _handle(self, events: list[Event], now: float) -> Sequence[Job]:
+        """The endpoint's."""
+        raise NotImplementedError
 
     # --- one-way calls -----------------------------------------------------------------------------------------
 
@@ -227,6 +239,8 @@ class Incoming(Wire):
         except Exception as error:  # noqa: BLE001  # nobody awaits an answer
             self.oneway_failures += 1
             log.warning("a one-way call from %s failed: %r", self.facts, error)
+            if isinstance(error, ProtocolError):
+                self._made_no_sense(now)
             return None
         with self._lock:
             if self._oneway_runs:

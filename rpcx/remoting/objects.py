@@ -191,8 +191,7 @@ class Leased(Entry):
     @property
     def owned(self) -> bool:
         """Whether it was made for a client, and so ends with its entry; others belong to the application."""
-        own = self.contract is not None and not isinstance(self.instance, Proxy)
-        return own and self.contract.mode is Mode.CLIENT_ACTIVATED  # type: ignore[union-attr]  # own says so
+        return _is_owned(self.instance, self.contract)
 
 
 class ObjectTable:
@@ -212,7 +211,7 @@ class ObjectTable:
         self.rearm = rearm  # `due` moved earlier
         self._entries: dict[str, Entry] = {}
         self._by_object: dict[object, Entry] = {}  # identity → its entry, so that an object has one id
-        self._activated: dict[str, tuple[type, Contract, Method]] = {}  # by contract name
+        self._activated: dict[str, tuple[type, Contract, Method, Callable[..., object]]] = {}  # by name
         self.leases: dict[Contract, Lease] = {}  # what the operator said, instead of a decorator
         self.default_lease = DEFAULT_LEASE
         self._singletons: dict[str, tuple[Singleton, object]] = {}  # leased ones, by their lease's id
@@ -238,10 +237,10 @@ class ObjectTable:
         methods = contract.implemented_by(cls)
         make = factory or cls
         if contract.mode is Mode.CLIENT_ACTIVATED:
-            constructor = contract.constructor(cls)
+            activation = (cls, contract, contract.constructor(cls), make)  # a factory takes what the constructor does
             for name in contract.lineage:
-                self._activated.setdefault(name, (cls, contract, constructor))
-            self._activated[contract.name] = (cls, contract, constructor)
+                self._activated.setdefault(name, activation)
+            self._activated[contract.name] = activation
         elif contract.mode is Mode.SINGLETON:
             _check_constructor(cls, factory)
             self._add(Singleton(uri or contract.uri or "", contract, methods, make, self))
@@ -335,9 +334,9 @@ class ObjectTable:
         if known is None:
             offered = ", ".join(sorted(self._activated)) or "none"
             raise ObjectNotFound(f"this host lets clients make no {name!r} (it offers: {offered})", uri=name)
-        cls, _, constructor = known
+        _, _, constructor, make = known
         args_, kwargs_ = constructor.arguments(args, kwargs)
-        return cls(*args_, **kwargs_)
+        return make(*args_, **kwargs_)
 
     # --- references ----------------------------------------------------------------------------------------
 
@@ -347,19 +346,21 @@ class ObjectTable:
         ``terms`` are for a class that has no lease of its own, where the holder cannot give references back.
         """
         key = identity(instance)
-        with self.lock:
-            entry = self._by_object.get(key)
-            if entry is None:
-                entry = self._new_entry(instance, terms)
+        try:
+            with self.lock:
+                entry = self._by_object.get(key)
                 if entry is None:
-                    return None
-                self._entries[entry.uri] = entry
-                self._by_object[key] = entry
-            elif isinstance(entry, Leased):
-                self.manager.reactivate(entry.uri, self.clock())
-            if isinstance(entry, Leased):
-                self._hold(entry, holder)
-        self.rearm()
+                    entry = self._new_entry(instance, terms)
+                    if entry is None:
+                        return None
+                    self._entries[entry.uri] = entry
+                    self._by_object[key] = entry
+                elif isinstance(entry, Leased):
+                    self.manager.reactivate(entry.uri, self.clock())
+                if isinstance(entry, Leased):
+                    self._hold(entry, holder)
+        finally:
+            self.rearm()  # for one over quota too: its end is due
         return entry
 
     def _hold(self, entry: Leased, holder: Hashable) -> None:
@@ -369,7 +370,7 @@ class ObjectTable:
         except LimitExceeded:
             if not entry.lease.holders:  # it was made for this holder, who may not have it
                 self.manager.remove(entry.uri, "its holder had too many objects", self.clock())
-                self._drop(entry)
+                del self._by_object[identity(entry.instance)]  # handed to another, it gets an id anew; see `_take_out`
             raise
 
     def _new_entry(self, instance: object, terms: Lease | None) -> Leased | None:
@@ -388,7 +389,12 @@ class ObjectTable:
         else:
             return None
         uri = f"{name}/{secrets.token_urlsafe(16)}"
-        lease = self.manager.add(uri, terms, self.clock())
+        try:
+            lease = self.manager.add(uri, terms, self.clock())
+        except LimitExceeded:
+            if _is_owned(instance, contract):
+                self._dispose(instance)  # it has no entry to end with
+            raise
         return Leased(uri, contract, methods, instance, lease, self)
 
     def terms(self, contract: Contract) -> Lease | None:
@@ -467,7 +473,9 @@ class ObjectTable:
     def _drop(self, entry: Leased) -> None:
         """Called under the lock."""
         self._entries.pop(entry.uri, None)
-        self._by_object.pop(identity(entry.instance), None)
+        key = identity(entry.instance)
+        if self._by_object.get(key) is entry:
+            del self._by_object[key]
 
     # --- inspection ----------------------------------------------------------------------------------------
 
@@ -478,7 +486,7 @@ class ObjectTable:
 
     def activated(self) -> Iterator[Contract]:
         """The contracts that clients may make instances of."""
-        return iter({id(contract): contract for _, contract, _ in self._activated.values()}.values())
+        return iter({id(contract): contract for _, contract, _, _ in self._activated.values()}.values())
 
     def close(self) -> list[object]:
         """Forget everything; what is to be disposed."""
@@ -494,6 +502,11 @@ def identity(instance: object) -> object:
     if isinstance(instance, types.MethodType):
         return id(instance.__self__), id(instance.__func__)
     return id(instance)
+
+
+def _is_owned(instance: object, contract: Contract | None) -> bool:
+    """Whether an object was made for a client."""
+    return contract is not None and contract.mode is Mode.CLIENT_ACTIVATED and not isinstance(instance, Proxy)
 
 
 def _unknown(target: str) -> ObjectNotFound:

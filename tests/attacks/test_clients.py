@@ -8,7 +8,7 @@ import logging
 import socket
 import threading
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import msgpack
 import psutil
@@ -139,6 +139,39 @@ def test_who_cancels_what_it_calls_is_cut_off_and_its_work_still_counts(serving)
                 pass
             assert is_closed(sock)
         assert good_call_takes(url) < 0.5
+
+
+@both
+def test_who_sends_nonsense_all_the_time_is_cut_off(serving):
+    batch = frame(Kind.BATCH, 1, msgpack.packb([["bank"]]))[0]
+    calls = [batch, frame(Kind.CALL, 1, b"\xc1")[0], frame(Kind.ONEWAY, 0, b"\xc1")[0]]
+    with offered(serving) as (host, url):
+        for data in calls:
+            with hostile(url) as sock:
+                sock.settimeout(5)
+                sent = 0
+                with suppress(ConnectionError):  # it reads on meanwhile
+                    for sent in range(1000):
+                        sock.sendall(data)
+                        if data is not calls[2]:
+                            sock.recv(65536)  # the answer, so that the id is free again; or the end
+                assert is_closed(sock)
+                assert sent >= 199, "now and then nonsense is allowed"
+        assert good_call_takes(url) < 0.5
+        assert eventually(lambda: host.stats()["connections"] == 0)
+
+
+@both
+def test_who_pings_all_the_time_is_cut_off(serving):
+    with offered(serving) as (host, url):
+        with hostile(url) as sock:
+            with suppress(ConnectionError):
+                for _ in range(20):
+                    sock.sendall(frame(Kind.PING, 7, b"")[0])
+                    sock.recv(65536)
+            assert is_closed(sock)
+        assert good_call_takes(url) < 0.5
+        assert eventually(lambda: host.stats()["connections"] == 0)
 
 
 def names() -> list[str]:

@@ -92,6 +92,41 @@ def test_a_sync_wait_in_the_loops_own_thread_is_refused():
     run(main)
 
 
+def test_a_session_hears_whether_a_slow_peer_takes_what_waits():
+    async def main(_serve) -> None:
+        near, far = socket.socketpair()
+        near.setblocking(False)
+        loop, pump, session = asyncio.get_running_loop(), AioPump(), LineSession(beat=0.01)
+        await pump.add(SocketEnd(far), session)
+
+        async def told(*expected: bool) -> None:
+            """It says nothing else, when asked again and again."""
+            del session.held[:]
+            async with asyncio.timeout(5):
+                while len(session.held) < 5:
+                    await asyncio.sleep(0.005)
+            assert {took for _, took in session.held[2:]} == set(expected)
+
+        await loop.sock_sendall(near, b"x" * (4 << 20) + b"\n")
+        while not session.held:
+            await asyncio.sleep(0.005)
+        await told(False)
+        assert session.held[-1][0] > 1 << 20
+        taken = 0
+        del session.held[:]
+        while not any(took for _, took in session.held):
+            taken += len(await loop.sock_recv(near, 65536))
+            await asyncio.sleep(0.005)
+        assert taken < 4 << 20
+        await told(False)  # it stopped taking
+        while taken < (4 << 20) + 1 or not session.held or session.held[-1] != (0, True):
+            taken += len(await asyncio.wait_for(loop.sock_recv(near, 1 << 20), 5))
+        near.close()
+        await pump.close()
+
+    run(main)
+
+
 # --- dialling -----------------------------------------------------------------------------------------------
 
 

@@ -60,6 +60,7 @@ class LineSession:
         self.rest = b""
         self.overran: list[bytes] = []
         self.ended: Exception | None = None
+        self.held: list[tuple[int, bool]] = []  # what the driver said of bytes that wait
         self.finished = False
         self.next_beat = None if beat is None else time.monotonic() + beat
 
@@ -88,8 +89,8 @@ class LineSession:
         out, self.out = self.out, []
         return out
 
-    def held_back(self, count: int) -> None:
-        pass
+    def held_back(self, count: int, *, took: bool) -> None:
+        self.held.append((count, took))
 
     def due(self) -> float | None:
         return self.next_beat

@@ -4,12 +4,12 @@ import pytest
 
 from rpcx.errors import ConnectionLost, LimitExceeded, NotSent, ProtocolError, RpcxError
 from rpcx.protocol import connection as states
+from rpcx.protocol.conduct import JUDGED
 from rpcx.protocol.connection import (
     BATCH,
     BURST,
     CALL,
     CANCEL,
-    CANCELS_JUDGED,
     CLOSED,
     CREDIT,
     DROPPED,
@@ -386,15 +386,15 @@ def flood(server: Connection, calls: int, cancels: int, now: float) -> list:
 
 
 def test_a_peer_that_cancels_most_of_many_calls_is_cut_off():
-    events = flood(opened("server"), CANCELS_JUDGED, CANCELS_JUDGED, NOW)
+    events = flood(opened("server"), JUDGED, JUDGED, NOW)
     error = error_of([event for event in events if event[0] == CLOSED])
     assert isinstance(error, LimitExceeded)
-    assert f"{CANCELS_JUDGED} of {CANCELS_JUDGED} calls" in str(error)
+    assert f"{JUDGED} of {JUDGED} calls" in str(error)
 
 
 def test_a_peer_that_cancels_half_of_its_calls_is_not():
     server = opened("server")
-    for call_id in range(1, CANCELS_JUDGED + 1):
+    for call_id in range(1, JUDGED + 1):
         server.receive(wire(CALL, call_id) + (wire(CANCEL, call_id) if call_id % 2 == 0 else b""), NOW)
         server.reply(FAULT, call_id, b"")
     assert server.phase == Phase.OPEN
@@ -405,8 +405,22 @@ def test_a_peer_that_cancels_half_of_its_calls_is_not():
 def test_cancels_are_judged_by_ten_seconds():
     server = opened("server")
     for window in range(4):
-        flood(server, CANCELS_JUDGED // 2, CANCELS_JUDGED // 2, NOW + 11 * window)
+        flood(server, JUDGED // 2, JUDGED // 2, NOW + 11 * window)
     assert server.phase == Phase.OPEN
+
+
+def test_calls_that_make_no_sense_count_like_cancelled_ones():
+    server = opened("server")
+    events = []
+    for call_id in range(1, JUDGED + 2):
+        server.receive(wire(CALL, call_id), NOW)
+        server.reply(FAULT, call_id, b"")
+        if call_id % 3 == 0:
+            events += [each for each in server.receive(wire(CANCEL, call_id), NOW) if each[0] == CLOSED]
+        elif call_id % 3 == 1:
+            events += server.in_vain(NOW)
+    assert isinstance(error_of(events), LimitExceeded)
+    assert server.in_vain(NOW) == []
 
 
 # --- streams ------------------------------------------------------------------------------------------------
@@ -681,6 +695,27 @@ def test_the_server_asks_later_so_that_usually_one_of_the_two_does():
     assert opened("server", Limits(ping_idle=30)).due() == NOW + 45
 
 
+def test_nobody_asks_more_often_than_the_other_end_allows():
+    pair = Pair(server=Limits(min_ping=40), client=Limits(ping_idle=1))
+    now = NOW
+    for _ in range(5):
+        now += 40
+        assert pair.client.due() == now
+        pair.client.tick(now)
+        pair.carry(pair.client, now)
+        assert pair.carry(pair.server, now) == []
+    assert pair.server.phase == Phase.OPEN
+
+
+def test_who_pings_all_the_time_is_cut_off():
+    server = opened("server", Limits(min_ping=5))
+    for second in (0, 1, 2):
+        assert server.receive(wire(PING, 7), NOW + second) == []
+    error = error_of(server.receive(wire(PING, 7), NOW + 3))
+    assert isinstance(error, LimitExceeded)
+    assert "sooner than every 5 s" in str(error)
+
+
 def test_half_a_frame_and_then_silence_ends_the_connection():
     server = opened("server", Limits(frame_seconds=10))
     server.receive(wire(CALL, 1, b"body")[:9], NOW)
@@ -721,23 +756,23 @@ def test_frames_that_complete_one_after_the_other_are_no_slow_frame():
 
 def test_a_peer_that_takes_nothing_is_given_up():
     client = opened("client", Limits(write_stall=30, ping_idle=1000))
-    client.held_back(500, NOW)
+    client.held_back(500, NOW, took=False)
     assert client.unsent == 500
     assert client.due() == NOW + 30
-    client.held_back(500, NOW + 20)
+    client.held_back(600, NOW + 20, took=False)
     assert client.due() == NOW + 30
     assert client.tick(NOW + 29) == []
     error = error_of(client.tick(NOW + 30))
     assert isinstance(error, ConnectionLost)
-    assert "took nothing of 500 bytes for 30 s" in str(error)
+    assert "took nothing of 600 bytes for 30 s" in str(error)
 
 
 def test_a_peer_that_takes_little_is_not():
     client = opened("client", Limits(write_stall=30, ping_idle=1000))
-    client.held_back(500, NOW)
-    client.held_back(499, NOW + 29)
+    client.held_back(500, NOW, took=False)
+    client.held_back(700, NOW + 29, took=True)  # and more came to wait meanwhile
     assert client.due() == NOW + 59
-    client.held_back(0, NOW + 50)
+    client.held_back(0, NOW + 50, took=True)
     assert client.due() == NOW + 1000
     client.call(CALL, "t", b"xyz", [b"four"])
     assert client.unsent == len(wire(CALL, 1, b"xyz", [b"four"]))

@@ -77,6 +77,15 @@ class Plain:
         return "hi"
 
 
+@rpcx.singleton("lender")
+class Lender:
+    def __init__(self) -> None:
+        self.things = [Plain(), Plain()]
+
+    def lend(self, number: int) -> Plain:
+        return self.things[number]
+
+
 def test_a_singleton_is_made_once_whoever_comes_first(serve):
     MADE.clear()
     server = serve(Counter)
@@ -145,6 +154,30 @@ def test_a_client_activated_object_ends_with_its_proxy(serve, how):
     gc.collect()
     assert eventually(lambda: ENDED == ["ann"])
     assert eventually(lambda: server.host.stats()["leased"] == 0)
+
+
+@pytest.mark.parametrize("quota", ["per_holder", "per_principal", "per_host"])
+def test_an_object_over_quota_is_made_closed_and_forgotten(serve, quota):
+    ENDED.clear()
+    server = serve(Account, quotas=rpcx.Quotas(**{quota: 1}))
+    kept = server.create(Account, "ann")
+    with pytest.raises(rpcx.LimitExceeded, match=f"{quota}=1"):
+        server.create(Account, "bob")
+    assert eventually(lambda: ENDED == ["bob"])
+    assert server.host.stats()["leased"] == server.host.stats()["objects"] == 1
+    assert kept.deposit(5) == 5
+    kept.close()
+    assert eventually(lambda: ENDED == ["bob", "ann"])
+
+
+def test_what_one_client_may_not_have_is_handed_to_another(serve):
+    server = serve(Lender, quotas=rpcx.Quotas(per_holder=1))
+    first, lender = server.get(Lender).lend(0), server.get(Lender)
+    with pytest.raises(rpcx.LimitExceeded, match="per_holder=1"):
+        lender.lend(1)
+    with rpcx.connect(server.host.urls[0]) as other:
+        assert other.get(Lender).lend(1).hi() == "hi"
+    assert first.hi() == "hi"
 
 
 def test_a_closed_proxy_says_so(serve):
@@ -240,3 +273,20 @@ def test_get_in_one_line_closes_its_connection_with_the_proxy(serve):
         assert counter.up() >= 1
         assert eventually(lambda: len(server.host.peers) == 2)
     assert eventually(lambda: len(server.host.peers) == 1)
+
+
+def test_a_factory_makes_what_clients_create():
+    @rpcx.client_activated
+    class Made:
+        def __init__(self, name: str, by: str = "itself") -> None:
+            self.text = f"{name} made by {by}"
+
+        def say(self) -> str:
+            return self.text
+
+    host = rpcx.Host()
+    host.register(Made, factory=lambda name, by="": Made(name, "the factory"))
+    with host, rpcx.connect(host.listen("inproc://factory")) as server:
+        assert server.create(Made, "this").say() == "this made by the factory"
+        with pytest.raises(rpcx.InvalidArguments):
+            server.create(Made, 5.5)

@@ -56,8 +56,8 @@ class Within:
         says, self.says = self.says, []
         return says
 
-    def held_back(self, count: int) -> None:
-        self.held = count
+    def held_back(self, count: int, *, took: bool) -> None:
+        self.held = (count, took)
 
     def due(self) -> float | None:
         return None

@@ -107,8 +107,8 @@ def test_the_driver_is_told_what_the_session_within_wants(pair):
     assert not session.ready
     within.says.append(b"x")
     assert session.ready
-    session.held_back(7)
-    assert within.held == 7
+    session.held_back(7, took=True)
+    assert within.held == (7, True)
     assert not session.finished
     within.finished = True
     assert session.finished

@@ -12,6 +12,7 @@ from rpcx.channels.urls import Url
 from rpcx.errors import ObjectNotFound
 from rpcx.interop.dotnet.activation import URI as ACTIVATION
 from rpcx.interop.dotnet.activation import Activator
+from rpcx.interop.dotnet.callbacks import Callback
 from rpcx.interop.dotnet.clrnames import ClrName
 from rpcx.interop.dotnet.leases import SUFFIX, ObjectLease, ObjectServices
 from rpcx.interop.dotnet.lifetime import ISponsor
@@ -89,7 +90,8 @@ class AppDomain:
         if isinstance(instance, ObjectLease):
             uri = instance.uri
         else:
-            terms = None if isinstance(instance, ISponsor) else DEFAULT_LEASE  # .NET's sponsors have none either
+            kept = isinstance(instance, ISponsor | Callback)  # as .NET's sponsors, and whoever wants to hear
+            terms = None if kept else DEFAULT_LEASE
             entry = self.table.export(instance, self.holder(peer), terms)
             if entry is None:
                 return None

@@ -12,8 +12,9 @@ from typing import Final
 
 from rpcx.interop.dotnet.messages import MethodCall, MethodReturn
 from rpcx.interop.dotnet.nodes import OBJECT, ArrayNode, ClassNode, Kind, Node, Primitive
-from rpcx.interop.dotnet.reader import Bounds, Reader
+from rpcx.interop.dotnet.reader import Reader
 from rpcx.interop.dotnet.records import CODE_NULL, CODE_STRING, Flag, Record
+from rpcx.interop.dotnet.scalars import Bounds
 from rpcx.interop.dotnet.writer import Writer
 
 HOLDER: Final = "System.UnitySerializationHolder"  # what a Type becomes
@@ -72,7 +73,7 @@ def write_return(answer: MethodReturn) -> bytes:
         others.append(answer.exception)
     elif answer.void:
         flags |= Flag.NO_RETURN_VALUE
-    elif _is_plain(answer.value):
+    elif isinstance(answer.value, _PLAIN):
         flags |= Flag.RETURN_INLINE
         value_inline = True
     else:
@@ -98,17 +99,17 @@ def write_return(answer: MethodReturn) -> bytes:
     return _ended(writer, array)
 
 
-def _args(args: Sequence[Node]) -> tuple[Flag, Sequence[Node] | None, list[Node] | None]:
+def _args(args: Sequence[Node]) -> tuple[int, Sequence[Node] | None, list[Node] | None]:
     """Where arguments go: their flag, and they themselves inline or as an array."""
     if not args:
         return Flag.NO_ARGS, None, None
-    if all(_is_plain(arg) for arg in args):
-        return Flag.ARGS_INLINE, args, None
-    return Flag.ARGS_IS_ARRAY, None, list(args)
+    for arg in args:
+        if not isinstance(arg, _PLAIN):
+            return Flag.ARGS_IS_ARRAY, None, list(args)
+    return Flag.ARGS_INLINE, args, None
 
 
-def _is_plain(value: Node) -> bool:
-    return value is None or isinstance(value, str | Primitive)
+_PLAIN: Final = (Primitive, str, type(None))
 
 
 def _begun(array: list[Node] | None) -> Writer:

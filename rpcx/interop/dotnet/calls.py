@@ -55,9 +55,8 @@ def decode(
 ) -> Any:  # what the method returned
     """What an answer means; raises the exception that it carries."""
     answer = read_return(body)
-    inward = session.inward(flavour)
     if isinstance(answer.exception, ClassNode):
-        (error,) = inward.values([answer.exception])
+        (error,) = session.values([answer.exception], flavour)
         raise _told(error if isinstance(error, Exception) else RemoteError(str(error)), reference, session)
     signature = _signature(reference, method)
     nodes: list[Node] = [] if answer.void else [answer.value]
@@ -65,7 +64,7 @@ def decode(
         if len(answer.out) < signature.outs[-1] + 1:
             raise InvalidArguments(f"{method.where}: the answer has {len(answer.out)} of its out parameters")
         nodes += [answer.out[at] for at in signature.outs]
-    values = inward.values(nodes)
+    values = session.values(nodes, flavour)
     if signature is not None and signature.outs:
         return method.result(tuple(values) if len(values) > 1 else values[0])
     return method.result(values[0] if values else None)

@@ -129,6 +129,8 @@ class Frames:
         self._buffer = bytearray()
         self._at = 0  # the next byte
         self._need = 0  # bytes the buffer must have before it is worth looking again
+        self._known = b""  # the last request's headers, as bytes: who calls an object again repeats them
+        self._meant = "", ""  # and their meaning: URI, content type
 
     def receive(self, data: bytes) -> Iterator[Frame]:
         """The messages that are complete with ``data``.
@@ -157,18 +159,24 @@ class Frames:
         return not self._buffer
 
     def _frame(self) -> Frame:
-        self._check_preamble()
-        _, operation, delimiter = _START.unpack_from(self._buffer, self._take(_START.size))
-        if operation not in _OPERATIONS:
-            raise ProtocolError(f"a .NET message of operation {operation}, which is not known")
+        if not self._buffer.startswith(PREAMBLE):
+            self._check_preamble()
+        _, number, delimiter = _START.unpack_from(self._buffer, self._take(_START.size))
+        operation = _OPERATIONS.get(number)
+        if operation is None:
+            raise ProtocolError(f"a .NET message of operation {number}, which is not known")
         size = -1
         if delimiter == CONTENT_LENGTH:
             size = self._int32()
             self._check_size(size)
         elif delimiter != CHUNKED:
             raise ProtocolError(f"a .NET message whose length is given in way {delimiter}, which is not known")
-        frame = Frame(Operation(operation))
-        self._headers(frame)
+        frame = Frame(operation)
+        if self._known and self._buffer.startswith(self._known, self._at):
+            frame.uri, frame.content_type = self._meant
+            self._at += len(self._known)
+        else:
+            self._headers(frame)
         frame.body = self._bytes(size) if size >= 0 else self._chunks()
         return frame
 
@@ -183,9 +191,12 @@ class Frames:
             raise ProtocolError(f"a .NET message of {size} bytes; the limit is {self._most}")
 
     def _headers(self, frame: Frame) -> None:
+        start = self._at
         for _ in range(HEADERS):
             number = self._uint16()
             if number == Header.END:
+                if frame.uri and not frame.custom and frame.failure is None and not frame.closes:
+                    self._known, self._meant = bytes(self._buffer[start : self._at]), (frame.uri, frame.content_type)
                 return
             if number == Header.CUSTOM:
                 name = self._string()
@@ -255,4 +266,4 @@ class Frames:
             raise ProtocolError("a header's text cannot be decoded") from None
 
 
-_OPERATIONS: Final = frozenset(Operation)
+_OPERATIONS: Final = {int(operation): operation for operation in Operation}

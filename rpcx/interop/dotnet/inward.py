@@ -18,13 +18,13 @@ from typing import Any, Final, NamedTuple, Protocol
 
 from rpcx.errors import InvalidArguments
 from rpcx.interop.dotnet.clrnames import ClrName, parse, pascal
+from rpcx.interop.dotnet.delegates import DELEGATE
 from rpcx.interop.dotnet.nodes import OBJECT, ArrayNode, ClassNode, Kind, Node, Primitive
 from rpcx.interop.dotnet.systems import datetime_of, decimal_of, number_of, timedelta_of, uuid_of
 from rpcx.interop.dotnet.types import ClrType, Member, find
 from rpcx.remoting.validation import validator
 
 OBJREF: Final = "System.Runtime.Remoting.ObjRef"
-DELEGATE: Final = "System.DelegateSerializationHolder"
 
 
 class Construction(NamedTuple):
@@ -226,6 +226,7 @@ _SYSTEM: Final[dict[str, Callable[[Inward, ClassNode, ClrName], object]]] = {
     "System.Runtime.Remoting.Messaging.ConstructionResponse": Inward._construction,
     OBJECT: Inward._nothing,
     "System.DBNull": Inward._nothing,
+    "System.EventArgs": Inward._nothing,  # of events that tell nothing
     **dict.fromkeys(
         (
             "System.Boolean", "System.Byte", "System.Char", "System.Decimal", "System.Double", "System.Int16",
@@ -237,6 +238,19 @@ _SYSTEM: Final[dict[str, Callable[[Inward, ClassNode, ClrName], object]]] = {
 }  # fmt: skip
 
 _CONVERTED: Final[dict[Kind, Callable[[Any], object]]] = {Kind.DATETIME: datetime_of, Kind.TIMESPAN: timedelta_of}
+
+
+def plain_values(nodes: Sequence[Node]) -> list[Any] | None:
+    """The values of ``nodes`` that are primitives, texts and nulls; None: there are others, which need an `Inward`."""
+    values: list[Any] = []
+    for node in nodes:
+        if isinstance(node, Primitive):
+            values.append(_plain(node.kind, node.value))
+        elif node is None or isinstance(node, str):
+            values.append(node)
+        else:
+            return None
+    return values
 
 
 def _plain(kind: Kind, value: Any) -> object:  # what a primitive's node has

@@ -9,33 +9,14 @@
 
 import struct
 from collections.abc import Callable
-from dataclasses import dataclass
-from decimal import Decimal, InvalidOperation
 from typing import Any, Final, NamedTuple
 
-from rpcx.errors import ProtocolError
 from rpcx.interop.dotnet.nodes import CLR_NAMES, OBJECT, STRING, ArrayNode, ClassNode, Kind, Node, Primitive
 from rpcx.interop.dotnet.records import FIXED, Member, Record, Shape
+from rpcx.interop.dotnet.scalars import BOUNDS, Bounds, Scalars
 
 MEMBERS: Final = 4096  # of one class
 RANK: Final = 32  # dimensions of an array; .NET's own limit
-
-
-@dataclass(frozen=True, slots=True)
-class Bounds:
-    """How much a peer may have us make.
-
-    Attributes:
-        depth: records within records: structs in structs.
-        objects: instances, arrays and strings of one message.
-        elements: items of all arrays of objects together; nulls count, which cost the sender next to nothing.
-        text: bytes of one string.
-    """
-
-    depth: int = 64
-    objects: int = 200_000
-    elements: int = 1_000_000
-    text: int = 16 << 20
 
 
 class Layout(NamedTuple):
@@ -47,30 +28,17 @@ class Layout(NamedTuple):
     kinds: tuple[Kind | None, ...]  # of each member; None: its value is a record
 
 
-class Reader:
+class Reader(Scalars):
     """Reads one message's bytes, once, from the front."""
 
-    def __init__(self, data: bytes | memoryview, bounds: Bounds | None = None) -> None:
-        self.at = 0  # the next byte
-        self._data = bytes(data)
-        self._bounds = bounds or Bounds()
+    def __init__(self, data: bytes, bounds: Bounds | None = None) -> None:
+        super().__init__(data, bounds or BOUNDS)
         self._objects: dict[int, Node] = {}
         self._layouts: dict[int, Layout] = {}
         self._libraries: dict[int, str] = {}
         self._unfilled: list[tuple[Any, Any, int]] = []  # container, its key or index, id of what belongs there
         self._made = 0  # objects
         self._elements = 0  # items of arrays of objects
-        self._readers: dict[int, Callable[[int], Node]] = {
-            Record.CLASS_WITH_ID: self._known_class,
-            Record.SYSTEM_CLASS: self._system_class,
-            Record.CLASS: self._library_class,
-            Record.STRING: self._string_record,
-            Record.ARRAY: self._array,
-            Record.TYPED: self._typed,
-            Record.PRIMITIVES: self._primitives,
-            Record.OBJECTS: self._objects_array,
-            Record.STRINGS: self._strings_array,
-        }
 
     # --- whole graphs ------------------------------------------------------------------------------------------
 
@@ -78,10 +46,10 @@ class Reader:
         """The stream's header; returns the id of its root (0: a call without objects)."""
         if self.byte() != Record.HEADER:
             raise self.error("it does not begin with a header")
-        root, _, major, minor = (self.int32() for _ in range(4))
+        root, _, major, minor = _HEADER.unpack_from(self._data, self._take(_HEADER.size))
         if (major, minor) != (1, 0):
             raise self.error(f"version {major}.{minor} of the format is not known here, only 1.0")
-        return root
+        return root  # type: ignore[no-any-return]  # an int
 
     def graph(self) -> dict[int, Node]:
         """All records up to the end; the objects by id, with every place filled in."""
@@ -101,95 +69,16 @@ class Reader:
             container[key] = self._objects[number]
         return self._objects
 
-    def error(self, what: str) -> ProtocolError:
-        """What to raise."""
-        return ProtocolError(f"no message of the .NET binary formatter: {what} (byte {self.at} of {len(self._data)})")
-
-    @property
-    def left(self) -> int:
-        """Bytes that were not read yet."""
-        return len(self._data) - self.at
-
-    # --- scalars -----------------------------------------------------------------------------------------------
-
-    def _take(self, size: int) -> int:
-        """Where the next ``size`` bytes begin; they are there."""
-        start = self.at
-        if not 0 <= size <= len(self._data) - start:
-            raise self.error(f"{size} bytes are announced and {len(self._data) - start} are left")
-        self.at = start + size
-        return start
-
-    def byte(self) -> int:
-        return self._data[self._take(1)]
-
-    def int32(self) -> int:
-        (value,) = _INT32.unpack_from(self._data, self._take(4))
-        return value  # type: ignore[no-any-return]  # an int
-
-    def count(self) -> int:
-        """A length; not negative."""
-        value = self.int32()
-        if value < 0:
-            raise self.error(f"a count is {value}")
-        return value
-
-    def text(self) -> str:
-        size = 0
-        for shift in range(0, 35, 7):
-            byte = self.byte()
-            size |= (byte & 0x7F) << shift
-            if byte < 0x80:
-                break
-        else:
-            raise self.error("a text's length has more than five bytes")
-        if size > self._bounds.text:
-            raise self.error(f"a text has {size} bytes; the limit is {self._bounds.text}")
-        start = self._take(size)
-        try:
-            return self._data[start : self.at].decode()
-        except UnicodeDecodeError:
-            raise self.error("a text is not UTF-8") from None
-
-    def kind(self, code: int | None = None) -> Kind:
-        """The code of a primitive type."""
-        code = self.byte() if code is None else code
-        if code not in CLR_NAMES:
-            raise self.error(f"{code} is the code of no primitive type")
-        return Kind(code)
-
-    def primitive(self, kind: Kind) -> object:
-        """The value of a primitive."""
-        fixed = FIXED.get(kind)
-        if fixed is not None:
-            return fixed.unpack_from(self._data, self._take(fixed.size))[0]
-        if kind is Kind.CHAR:
-            return self._char()
-        text = self.text()
-        try:
-            return Decimal(text)
-        except InvalidOperation:
-            raise self.error(f"{text[:40]!r} is no decimal number") from None
-
-    def _char(self) -> str:
-        lead = self._data[self._take(1)]
-        more = 0 if lead < 0x80 else 1 if lead < 0xE0 else 2
-        start = self._take(more) - 1
-        try:
-            return self._data[start : self.at].decode()
-        except UnicodeDecodeError:
-            raise self.error("a character is not UTF-8") from None
-
     # --- records -----------------------------------------------------------------------------------------------
 
     def _value(self, record: int, depth: int) -> Node:
         """The record of a value whose first byte was read."""
         if depth > self._bounds.depth:
             raise self.error(f"records are nested deeper than {self._bounds.depth}")
-        read = self._readers.get(record)
+        read = _READERS.get(record)
         if read is None:
             raise self.error(f"record {record} is not known here, or not in this place")
-        return read(depth)
+        return read(self, depth)
 
     def _number(self) -> int:
         self._made += 1
@@ -376,7 +265,18 @@ class Reader:
             self._slot(items, len(items) - 1, depth)
 
 
-_INT32: Final = FIXED[Kind.INT32]
+_READERS: Final[dict[int, Callable[[Reader, int], Node]]] = {
+    Record.CLASS_WITH_ID: Reader._known_class,
+    Record.SYSTEM_CLASS: Reader._system_class,
+    Record.CLASS: Reader._library_class,
+    Record.STRING: Reader._string_record,
+    Record.ARRAY: Reader._array,
+    Record.TYPED: Reader._typed,
+    Record.PRIMITIVES: Reader._primitives,
+    Record.OBJECTS: Reader._objects_array,
+    Record.STRINGS: Reader._strings_array,
+}
+_HEADER: Final = struct.Struct("<iiii")
 _SHAPES: Final = frozenset(Shape)
 _PLAIN_TYPES: Final[dict[int, str]] = {
     Member.STRING: STRING,

@@ -71,25 +71,33 @@ class ServerSession(Session):
         if frame.operation is Operation.REPLY:
             raise ProtocolError("an answer, where only calls are expected")
         with self._lock:
-            if len(self._waiting) >= WAITING:
-                raise ProtocolError(f"more than {WAITING} calls were sent ahead")
-            self._waiting.append(frame)
-        job = self._next()
+            if self._running is not None:
+                if len(self._waiting) >= WAITING:
+                    raise ProtocolError(f"more than {WAITING} calls were sent ahead")
+                self._waiting.append(frame)
+                return ()
+            self._running = _BEING_READ
+        job = self._begun(frame)
         return () if job is None else (job,)
 
-    def _next(self) -> IncomingCall | None:
-        """The next call to run, if none runs."""
-        while True:
-            with self._lock:
-                if self._running is not None or not self._waiting or self.error is not None:
-                    return None
-                frame = self._waiting.popleft()
-                self._running = _BEING_READ
+    def _begun(self, frame: Frame | None) -> IncomingCall | None:
+        """The job for the call in ``frame``, or for the first behind it that can be made."""
+        while frame is not None:
             job = self._job(frame)
-            with self._lock:
-                self._running = job
             if job is not None:
+                self._running = job
                 return job
+            frame = self._next()
+        return None
+
+    def _next(self) -> Frame | None:
+        """The next that waits, now that no call runs."""
+        with self._lock:
+            if not self._waiting or self.error is not None:
+                self._running = None
+                return None
+            self._running = _BEING_READ
+            return self._waiting.popleft()
 
     def _job(self, frame: Frame) -> IncomingCall | None:
         """The call in a frame; None if it cannot be made, which was answered."""
@@ -120,7 +128,7 @@ class ServerSession(Session):
         job = (
             IncomingOneway(me, 0, entry, method) if oneway else DotnetCall(me, signature, len(call.args), entry, method)
         )
-        job.args = self.inward("async" if method.is_async else "sync").values(call.args)
+        job.args = self.values(call.args, "async" if method.is_async else "sync")
         for at in signature.outs:
             if signature.parameters[at].way is Made.OUT and at < len(job.args):
                 job.args[at] = None  # whatever the caller's variable held
@@ -161,9 +169,7 @@ class ServerSession(Session):
         self._done()
 
     def _done(self) -> None:
-        with self._lock:
-            self._running = None
-        job = self._next()
+        job = self._begun(self._next())
         if job is not None:
             self._link.spawn(job)
 

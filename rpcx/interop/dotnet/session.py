@@ -1,7 +1,7 @@
 """One end of a .NET connection, as far as client and server have it in common: frames in, frames out, the end."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from rpcx.abc import Link, PeerFacts
@@ -10,7 +10,7 @@ from rpcx.interop.dotnet import faults
 from rpcx.interop.dotnet.appdomain import AppDomain
 from rpcx.interop.dotnet.delegates import function_of
 from rpcx.interop.dotnet.framing import Frame, Frames
-from rpcx.interop.dotnet.inward import Inward
+from rpcx.interop.dotnet.inward import Inward, plain_values
 from rpcx.interop.dotnet.nodes import ClassNode, Node
 from rpcx.interop.dotnet.objref import parse as parse_reference
 from rpcx.interop.dotnet.outward import Outward
@@ -42,9 +42,10 @@ class Session(ForeignSession[Frame]):
         """For the values of one message to the peer."""
         return Outward(self)
 
-    def inward(self, flavour: Flavour | None = None) -> Inward:
-        """For the values of one message from the peer."""
-        return Inward(_Resolving(self, flavour or self.flavour))
+    def values(self, nodes: Sequence[Node], flavour: Flavour | None = None) -> list[Any]:
+        """The values of one message from the peer; proxies among them of ``flavour``."""
+        plain = plain_values(nodes)
+        return plain if plain is not None else Inward(_Resolving(self, flavour or self.flavour)).values(nodes)
 
     def refer(self, instance: object) -> ClassNode | None:
         """The reference by which the peer may call ``instance``."""

@@ -17,11 +17,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from rpcx.errors import InvalidArguments
+from rpcx.interop.dotnet.callbacks import Delegated
 from rpcx.interop.dotnet.clrnames import ClrName, pascal, system
 from rpcx.interop.dotnet.nodes import CLR_NAMES, OBJECT, STRING, ArrayNode, ClassNode, Kind, Node, Primitive
 from rpcx.interop.dotnet.outward import Outward, Shape, shown
 from rpcx.interop.dotnet.systems import array_list, date_time, dictionary, guid, hashtable, list_of, ticks_of
-from rpcx.interop.dotnet.types import ClrType, Made, Member, type_of
+from rpcx.interop.dotnet.types import ClrType, Delegate, Made, Member, type_of
 from rpcx.remoting.contract import contract_of
 from rpcx.remoting.proxy import Proxy
 
@@ -202,6 +203,11 @@ class Anything(Shape):
             return shape.node(value, out)
         node = out.refer(value)
         if node is None:
+            if callable(value):
+                raise InvalidArguments(
+                    "a function cannot go to .NET: say as which delegate, by annotating the parameter with "
+                    'Annotated[Callable[...], dotnet.Delegate("Namespace.Name", assembly="...")]'
+                )
             raise InvalidArguments(
                 f"a {type(value).__module__}.{type(value).__qualname__} cannot go to .NET: "
                 'say which type it is there, with @dotnet.type("Namespace.Name", assembly="...")'
@@ -269,6 +275,8 @@ def _annotated(hint: Any) -> Shape:
     for mark in marks:
         if isinstance(mark, Kind):
             return Plain(mark)
+        if isinstance(mark, Delegate):
+            return Delegated(mark, inner)
         if mark in _RANKS:
             item = inner
             for _ in range(_RANKS[mark]):

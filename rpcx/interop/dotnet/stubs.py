@@ -39,6 +39,8 @@ KNOWN: Final = {
 }
 ARRAYS: Final = {1: "dotnet.Array", 2: "dotnet.Array2D", 3: "dotnet.Array3D"}
 BACKING: Final = re.compile(r"<(\w+)>k__BackingField\Z")
+EVENT_ARGS: Final = "System.EventArgs"
+EVENT_HANDLERS: Final = ("System.EventHandler", "System.EventHandler`1")
 DELEGATES: Final = ("System.MulticastDelegate", "System.Delegate")
 
 
@@ -48,18 +50,20 @@ class Stubs:
     def __init__(self, assembly: str, types: Sequence[TypeInfo]) -> None:
         self._assembly = assembly
         self._types = {each.name: each for each in types}
+        self._events: dict[str, ClrName] = {}  # .NET's own delegates that were named, by their names here
 
     def source(self) -> str:
         """All of it."""
         parts = [HEADER.format(assembly=self._assembly)]
         parts += ["\n".join(lines) for each in self._types.values() if (lines := list(self._class(each)))]
+        parts += ["\n".join(lines) for lines in self._delegates()]
         return "\n\n".join(part.rstrip("\n") + "\n" for part in parts)
 
     # --- types ---------------------------------------------------------------------------------------------------
 
     def _class(self, type_: TypeInfo) -> Iterator[str]:
         if "`" in type_.name or type_.base in DELEGATES:
-            return  # generic types cannot be offered, and a delegate is a function
+            return  # generic types cannot be offered, and delegates follow: they are functions
         if type_.base == "System.Enum":
             yield from self._enum(type_)
         elif type_.interface or self._derives(type_, "System.MarshalByRefObject"):
@@ -123,6 +127,52 @@ class Stubs:
         return clr.name in KINDS or clr.name == "System.Guid" or (
             known is not None and known.base in ("System.ValueType", "System.Enum")
         )  # fmt: skip
+
+    # --- delegates -----------------------------------------------------------------------------------------------
+
+    def _delegates(self) -> Iterator[list[str]]:
+        """Names for functions of their signatures: those of this assembly, and .NET's own that it uses."""
+        for each in self._types.values():
+            invoke = self._invoke(each)
+            if invoke is not None:
+                types = [param.type for param in invoke.params]
+                yield self._delegate(short(each.name), each.name, self._assembly, types, invoke.result)
+        for name, clr in self._events.items():
+            args = [arg._replace(assembly=self._assembly) if arg.name in self._types else arg for arg in clr.args]
+            takes = [ClrName(OBJECT), *(clr.args or [ClrName(EVENT_ARGS)])]
+            yield self._delegate(name, str(clr._replace(args=tuple(args))), "mscorlib", takes, ClrName("System.Void"))
+
+    def _invoke(self, type_: TypeInfo) -> MethodInfo | None:
+        """A delegate's signature; None: it is none, or none that a function can stand for."""
+        if type_.base not in DELEGATES or "`" in type_.name:
+            return None
+        invoke = next((method for method in type_.methods if method.name == "Invoke"), None)
+        return invoke if invoke is not None and not any(param.type.byref for param in invoke.params) else None
+
+    def _delegate(self, name: str, clr: str, assembly: str, types: list[ClrName], result: ClrName) -> list[str]:
+        options = [repr_(clr), f"assembly={repr_(assembly)}"]
+        through = self._fitting(types, result)
+        if through is not None:
+            options.append(
+                f"through={repr_(through if assembly == self._assembly else f'{through}, {self._assembly}')}"
+            )
+        return [
+            f"{name} = Annotated[",
+            f"    Callable[[{', '.join(map(self.hint, types))}], {self.hint(result)}],",
+            f"    dotnet.Delegate({', '.join(options)}),",
+            "]",
+        ]
+
+    def _fitting(self, types: list[ClrName], result: ClrName) -> str | None:
+        """A method of this assembly's that a function may stand for; rather one that is called like a handler."""
+        found = [
+            f"{each.name}.{method.name}"
+            for each in self._types.values()
+            if not each.interface and self._derives(each, "System.MarshalByRefObject")
+            for method in each.methods
+            if [param.type for param in method.params] == types and method.result == result
+        ]
+        return min(found, key=lambda path: not path.rpartition(".")[2].startswith("On"), default=None)
 
     # --- contracts -----------------------------------------------------------------------------------------------
 
@@ -213,10 +263,14 @@ class Stubs:
             return f"list[{args[0]}]"
         if clr.name == "System.Collections.Generic.Dictionary`2":
             return f"dict[{args[0]}, {args[1]}]"
+        if clr.name in EVENT_HANDLERS:
+            name = "".join(["EventHandler", *(f"Of{short(arg.name)}" for arg in clr.args)])
+            self._events[name] = clr
+            return name
         known = self._types.get(clr.name)
         if known is None:
             return "Any"
-        return "Callable[..., Any]" if known.base in DELEGATES else short(clr.name)
+        return "Callable[..., Any]" if known.base in DELEGATES and not self._invoke(known) else short(clr.name)
 
 
 def short(name: str) -> str:
@@ -234,7 +288,9 @@ def snake(name: str) -> str:
 def quoted(hint: str, types: dict[str, TypeInfo]) -> str:
     """An annotation that names a class of this file is a text: the class may come later."""
     names = {short(name) for name in types}
-    return f'"{hint.replace(chr(34), chr(39))}"' if names & set(re.findall(r"\w+", hint)) else hint
+    words = re.findall(r"\w+", hint)
+    later = names.intersection(words) or any(word.startswith("EventHandler") for word in words)
+    return f'"{hint.replace(chr(34), chr(39))}"' if later else hint
 
 
 def repr_(text: str) -> str:

@@ -9,19 +9,17 @@ import functools
 import inspect
 import typing
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any
 
 from rpcx.errors import InvalidArguments, ObjectNotFound
-from rpcx.interop.dotnet.clrnames import ClrName, pascal, system
+from rpcx.interop.dotnet.clrnames import ClrName, system
 from rpcx.interop.dotnet.messages import MethodReturn
 from rpcx.interop.dotnet.nodes import CLR_NAMES, OBJECT, STRING, ArrayNode, ClassNode, Node, Primitive
 from rpcx.interop.dotnet.outward import Outward, Shape
 from rpcx.interop.dotnet.shapes import ANYTHING, Plain, shape_of
-from rpcx.interop.dotnet.types import CLR_NAME, Made
+from rpcx.interop.dotnet.types import Made, clr_name
 from rpcx.remoting.contract import CLASSES, Contract, Method, MethodKind
 from rpcx.remoting.validation import resolve
-
-_PREFIXES: Final = {MethodKind.GET: "get_", MethodKind.SET: "set_"}
 
 
 class Parameter(typing.NamedTuple):
@@ -43,7 +41,9 @@ class Signature:
     def __init__(self, method: Method) -> None:
         self.method = method
         self.name = clr_name(method)
-        self.parameters = [self._parameter(p) for p in method.arguments.signature.parameters.values()]
+        parameters = method.arguments.signature.parameters.values()
+        self.parameters = [self._parameter(p) for p in parameters]
+        self._positional = all(p.kind is p.POSITIONAL_OR_KEYWORD for p in parameters)
         self.outs = [at for at, parameter in enumerate(self.parameters) if parameter.way is not None]
         self.types = tuple(parameter.clr.qualified for parameter in self.parameters)
         self.overloaded = False  # set by its surface
@@ -76,18 +76,24 @@ class Signature:
 
     def pack(self, args: Sequence[object], kwargs: dict[str, object], out: Outward) -> list[Node]:
         """The nodes of a call's arguments, one for each parameter."""
+        simple = self._positional and not kwargs and len(args) == len(self.parameters)
+        values = args if simple else self._bound(args, kwargs)
+        nodes: list[Node] = []
+        for parameter, value in zip(self.parameters, values, strict=True):
+            try:
+                nodes.append(out.node(value, parameter.shape))
+            except InvalidArguments as error:
+                raise InvalidArguments(f"{self.method.where}: argument {parameter.name!r}: {error}") from None
+        return nodes
+
+    def _bound(self, args: Sequence[object], kwargs: dict[str, object]) -> list[object]:
+        """A value for each parameter: defaults where none was given."""
         try:
             bound = self.method.arguments.signature.bind(*args, **kwargs)
         except TypeError as error:
             raise InvalidArguments(f"{self.method.where}{self.method.arguments.signature}: {error}") from None
         bound.apply_defaults()
-        nodes: list[Node] = []
-        for parameter in self.parameters:
-            try:
-                nodes.append(out.node(bound.arguments[parameter.name], parameter.shape))
-            except InvalidArguments as error:
-                raise InvalidArguments(f"{self.method.where}: argument {parameter.name!r}: {error}") from None
-        return nodes
+        return [bound.arguments[parameter.name] for parameter in self.parameters]
 
     def pack_result(self, value: Any, out: Outward, given: int) -> MethodReturn:
         """The answer of a method that returned ``value``, to a call with ``given`` arguments."""
@@ -158,14 +164,6 @@ class Surface:
 def surface_of(contract: Contract) -> Surface:
     """What .NET sees of ``contract``."""
     return Surface(contract)
-
-
-def clr_name(method: Method) -> str:
-    """What .NET calls ``method``."""
-    given = getattr(inspect.unwrap(method.function), CLR_NAME, None)
-    name = given or pascal(method.name.partition(".")[0])
-    prefix = _PREFIXES.get(method.kind, "")
-    return str(name) if given and given.startswith(prefix) and prefix else f"{prefix}{name}"
 
 
 def _without_none(hint: Any) -> Any:  # an annotation

@@ -13,14 +13,16 @@ one: int is Int32, float is Double, list is List<T>, tuple[T, ...] is T[], dict 
 import datetime
 import decimal
 import enum
+import inspect
 import uuid
 import weakref
 from collections.abc import Callable, Sequence
 from typing import Annotated, Any, Final, Literal, TypeVar
 
-from rpcx.interop.dotnet.clrnames import ClrName, full_assembly
+from rpcx.interop.dotnet.clrnames import ClrName, full_assembly, pascal
 from rpcx.interop.dotnet.clrnames import parse as parse_name
 from rpcx.interop.dotnet.nodes import Kind
+from rpcx.remoting.contract import Method, MethodKind
 
 T = TypeVar("T")
 C = TypeVar("C", bound=type[Any])  # Any: a class decorator does not care for what it is of
@@ -81,6 +83,37 @@ class Member:
         return f"Member({self.name!r})"
 
 
+class Delegate:
+    """Which delegate a function is: ``Annotated[Callable[[str], None], dotnet.Delegate("Shop.Heard", assembly="s")]``.
+
+    Args:
+        name: the delegate's type.
+        assembly: where it lives; needed for functions of this side's.
+        through: a method that fits, of a MarshalByRefObject that the server has: ``Shop.Ear.OnHeard``, or
+            ``Shop.Ear.OnHeard, shop`` if its assembly is another. The server takes a function for that method.
+            Not needed for methods of objects whose class has ``@dotnet.type``.
+    """
+
+    __slots__ = ("name", "through")
+
+    def __init__(self, name: str, /, *, assembly: str = "", through: str | None = None) -> None:
+        parsed = parse_name(name)
+        self.name = parsed._replace(assembly=full_assembly(assembly or parsed.assembly))
+        self.through = _method(through, self.name.assembly) if through is not None else None
+
+    def __repr__(self) -> str:
+        return f"Delegate({str(self.name)!r})"
+
+
+def _method(text: str, assembly: str) -> tuple[ClrName, str]:
+    """``Shop.Ear.OnHeard, shop`` as a class and what it has."""
+    path, _, other = text.partition(",")
+    cls, _, method = path.strip().rpartition(".")
+    if not cls or not method:
+        raise ValueError(f"{text!r} is no method of a class: Namespace.Class.Method")
+    return parse_name(cls)._replace(assembly=full_assembly(other.strip() or assembly)), method
+
+
 Members = Literal["fields", "properties"]
 
 
@@ -104,10 +137,16 @@ class ClrType:
         self.underlying = underlying  # an enum's type
         self.implements = implements  # interfaces that a remote class has there besides
 
+    @classmethod
+    def of_remote(cls, own: type, name: ClrName) -> "ClrType":
+        """What a remote class of ours is to .NET, without being what that name means here."""
+        return cls(own, name, struct=False, members="fields", underlying=Kind.INT32, implements=())
+
     def __repr__(self) -> str:
         return f"<ClrType {self.name} = {self.cls.__name__}>"
 
 
+_PREFIXES: Final = {MethodKind.GET: "get_", MethodKind.SET: "set_"}
 _TYPES: Final[weakref.WeakValueDictionary[str, ClrType]] = weakref.WeakValueDictionary()
 
 
@@ -173,6 +212,14 @@ def name(clr: str, /) -> Callable[[F], F]:
         return function
 
     return decorate
+
+
+def clr_name(method: Method) -> str:
+    """What .NET calls ``method``."""
+    given = getattr(inspect.unwrap(method.function), CLR_NAME, None)
+    name = given or pascal(method.name.partition(".")[0])
+    prefix = _PREFIXES.get(method.kind, "")
+    return str(name) if given and given.startswith(prefix) and prefix else f"{prefix}{name}"
 
 
 def type_of(cls: object) -> ClrType | None:

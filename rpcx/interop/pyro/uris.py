@@ -17,18 +17,18 @@ DEFAULT_LOCATION: Final = "127.0.0.1:9090"  # where a name server listens unless
 class PyroUri:
     """``PYRO:bank@host:port``."""
 
-    def resolve(self, name: str, timeout: float, *, insecure: bool = False) -> str:
+    def resolve(self, name: str, timeout: float, *, insecure: bool = False) -> list[str]:
         """The same as a URL. Raises ValueError: it is none."""
         match = URI.match(name)
         if match is None:
             raise ValueError(f"{name!r} is no URI of Pyro5's; it looks like PYRO:bank@127.0.0.1:9091")
-        return f"pyro://{match[2]}/{quote(match[1], safe='/')}"
+        return [f"pyro://{match[2]}/{quote(match[1], safe='/')}"]
 
 
 class PyroName:
     """``PYRONAME:bank``, looked up in Pyro5's name server, on this machine unless a place is given."""
 
-    def resolve(self, name: str, timeout: float, *, insecure: bool = False) -> str:
+    def resolve(self, name: str, timeout: float, *, insecure: bool = False) -> list[str]:
         """Ask the name server.
 
         Raises:

@@ -140,23 +140,57 @@ class Listener:
         return len(text)
 
 
+@dotnet.type("Shop.Ear", assembly=SHARED)
+@rpcx.remote
+class Ear:
+    def __init__(self) -> None:
+        self._heard: list[str] = []
+
+    def on_heard(self, text: str) -> None:
+        self._heard.append(text)
+
+
+@dotnet.type("System.EventArgs", assembly="mscorlib")
+@dataclass
+class EventArgs:
+    pass
+
+
+SaidHandler = Annotated[
+    Callable[[str], None], dotnet.Delegate("Shop.SaidHandler", assembly=SHARED, through="Shop.Ear.OnHeard")
+]
+EventHandler = Annotated[
+    Callable[[Any, Any], None],
+    dotnet.Delegate("System.EventHandler", assembly="mscorlib", through="Shop.Ear.OnSwitched, shared"),
+]
+
+
 @dotnet.type("Shop.IRadio", assembly=SHARED)
 @rpcx.singleton("radio")
 class Radio:
     def __init__(self) -> None:
         self._listeners: list[Listener] = []
         self._handlers: list[Callable[[str], None]] = []
+        self._switched: list[Callable[[Any, Any], None]] = []
 
     def listen(self, listener: Listener) -> None:
         self._listeners.append(listener)
 
     @dotnet.name("add_Heard")
-    def add_heard(self, handler: Callable[[str], None]) -> None:
+    def add_heard(self, handler: SaidHandler) -> None:
         self._handlers.append(handler)
 
     @dotnet.name("remove_Heard")
-    def remove_heard(self, handler: Callable[[str], None]) -> None:
+    def remove_heard(self, handler: SaidHandler) -> None:
         self._handlers.remove(handler)
+
+    @dotnet.name("add_Switched")
+    def add_switched(self, handler: EventHandler) -> None:
+        self._switched.append(handler)
+
+    def switch(self) -> None:
+        for handler in self._switched:
+            handler(self, EventArgs())
 
     def say(self, text: str) -> int:
         for handler in self._handlers:

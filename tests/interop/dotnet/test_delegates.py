@@ -19,7 +19,8 @@ def test_listeners_and_events_of_csharp_clients_are_called(mono, serving):
         "say": "5",
         "subscribe": "nothing",
         "unsubscribe": "nothing",
-        "heard": "hello,event again,again,later",
+        "switched": "nothing",
+        "heard": "hello,event again,again,later,,switched True 0",
     }
 
 

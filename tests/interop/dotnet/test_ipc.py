@@ -49,7 +49,7 @@ def test_clients_are_called_back_in_the_process_that_called(mono, serving, name)
     host.register(Radio)
     serving(host, f"dotnet+ipc://{name}/app?callbacks=yes")
     facts = mono.run("client.exe", f"ipc://{name}/app", "listening", "radio")
-    assert facts["heard"] == "hello,event again,again,later"
+    assert facts["heard"] == "hello,event again,again,later,,switched True 0"
 
 
 def test_a_python_client_over_ipc(mono, name):
@@ -63,6 +63,10 @@ def test_a_python_client_over_ipc(mono, name):
         radio.listen(listener)
         assert radio.say("hello") == 5
         assert listener._heard == ["hello"]
+        radio.add_heard(listener._heard.append)
+        radio.say("event")
+        radio.remove_heard(listener._heard.append)
+        assert listener._heard == ["hello", "event", "event"]
 
 
 def test_a_name_that_is_taken_is_left_alone_and_a_stale_one_replaced(name):

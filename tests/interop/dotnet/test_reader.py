@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from rpcx.errors import ProtocolError
 from rpcx.interop.dotnet.nodes import ArrayNode, ClassNode, Kind, Primitive
-from rpcx.interop.dotnet.reader import Bounds, read
+from rpcx.interop.dotnet.reader import read
+from rpcx.interop.dotnet.scalars import Bounds
 from rpcx.interop.dotnet.writer import write
 from tests.interop.dotnet.graphs import graphs, same
 from tests.interop.dotnet.vectors import recorded

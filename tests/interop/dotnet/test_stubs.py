@@ -35,8 +35,20 @@ class Tiny(enum.IntEnum):
     def value(self, value: dotnet.Int32) -> None:
 """,
     """    @dotnet.name("add_Heard")
-    def add_heard(self, value: Callable[..., Any]) -> None:
+    def add_heard(self, value: "SaidHandler") -> None:
 """,
+    """SaidHandler = Annotated[
+    Callable[[str], None],
+    dotnet.Delegate("Shop.SaidHandler", assembly="shared", through="Shop.Ear.OnHeard"),
+]
+""",
+    """EventHandler = Annotated[
+    Callable[[Any, Any], None],
+    dotnet.Delegate("System.EventHandler", assembly="mscorlib", through="Shop.Ear.OnSwitched, shared"),
+]
+""",
+    """    Callable[[Any, Told], None],
+    dotnet.Delegate("System.EventHandler`1[[Shop.Told, shared]]", assembly="mscorlib", through="Shop.Ear.OnTold, """,
     """@rpcx.client_activated
 class Basket:
     def __init__(self, owner: str, size: dotnet.Int32) -> None:
@@ -72,6 +84,16 @@ with rpcx.connect(url, insecure=True) as server:
     assert values.echo_tiny(contract.Tiny.One) is contract.Tiny.One
     ann = contract.Person("Ann", 41, None, [], contract.Color.Red, None)
     assert values.echo_person(ann) == ann
+with rpcx.connect(f"{url}?callbacks=yes", insecure=True) as server:
+    radio = server.get(contract.IRadio, "radio")
+    heard = []
+    radio.add_heard(heard.append)
+    radio.say("hello")
+    radio.add_switched(lambda sender, _: heard.append(sender.say("")))
+    radio.switch()
+    radio.add_told(lambda _, told: heard.append(told))
+    radio.tell("news")
+    assert heard == ["hello", "", 0, contract.Told("news")], heard
 print("well")
 """
 

@@ -217,6 +217,10 @@ public class Client
         public override object InitializeLifetimeService() { return null; }
         public int Said(string text) { Heard.Add(text); return text.Length; }
         public void OnHeard(string text) { Heard.Add("event " + text); }
+        public void OnSwitched(object sender, EventArgs e)
+        {
+            Heard.Add("switched " + (e.GetType() == typeof(EventArgs)) + " " + ((IRadio)sender).Say(""));
+        }
     }
 
     static void Radio()
@@ -229,6 +233,8 @@ public class Client
         radio.Say("again");
         Say("unsubscribe", Thrown(() => radio.Heard -= listener.OnHeard));
         radio.Say("later");
+        Say("switched", Thrown(() => radio.Switched += listener.OnSwitched));
+        radio.Switch();
         Say("heard", string.Join(",", listener.Heard));
     }
 

@@ -124,8 +124,12 @@ public class Radio : MarshalByRefObject, IRadio
 {
     readonly List<IListener> listeners = new List<IListener>();
     public event SaidHandler Heard;
+    public event EventHandler Switched;
+    public event EventHandler<Told> Told;
+    public void Tell(string text) { if (Told != null) Told(this, new Told { Text = text }); }
     public override object InitializeLifetimeService() { return null; }
     public void Listen(IListener listener) { listeners.Add(listener); }
+    public void Switch() { if (Switched != null) Switched(this, EventArgs.Empty); }
     public int Say(string text)
     {
         if (Heard != null) Heard(text);

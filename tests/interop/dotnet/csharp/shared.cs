@@ -101,7 +101,21 @@ namespace Shop
     {
         void Listen(IListener listener);
         event SaidHandler Heard;
+        event EventHandler Switched;
+        event EventHandler<Told> Told;
         int Say(string text);
+        void Switch();
+        void Tell(string text);
+    }
+
+    [Serializable] public class Told : EventArgs { public string Text; }
+
+    // What a server must know of whoever listens to its events.
+    public class Ear : MarshalByRefObject
+    {
+        public virtual void OnHeard(string text) { throw new NotImplementedException(); }
+        public virtual void OnSwitched(object sender, EventArgs e) { throw new NotImplementedException(); }
+        public virtual void OnTold(object sender, Told e) { throw new NotImplementedException(); }
     }
 
     public interface IListener

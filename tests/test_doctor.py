@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from rpcx.security import doctor, keyring
+from rpcx import doctor
+from rpcx.security import keyring
 from rpcx.security.authority import found_authority, issue
 from rpcx.security.identity import own_identity
 

@@ -1,0 +1,49 @@
+"""How a peer behaves that broke no rule: what anybody may do now and then, and nobody all the time.
+
+Cancelled calls, and calls that make no sense, are work for nothing; so are pings. Each is allowed, and counted. The
+numbers are others' (see `rpcx.protocol.connection`): Envoy judges 500 requests by their resets, gRPC gives two strikes.
+"""
+
+from typing import Final
+
+from rpcx.errors import LimitExceeded
+
+JUDGED: Final = 200  # calls after which a peer most of whose are in vain is cut off (Envoy: 500)
+WINDOW: Final = 10.0  # seconds within which they count
+STRIKES: Final = 2  # pings in a row that came too early and are forgiven
+EARLY: Final = 0.9  # share of the time between two pings from which one is in time: networks bunch them
+
+
+class Conduct:
+    """What is remembered of one peer. Time comes in as ``now``, monotonic seconds."""
+
+    __slots__ = ("_before", "_pinged", "_since", "_strikes", "_vain")
+
+    def __init__(self, now: float) -> None:
+        self._since = now  # when the window began …
+        self._before = 0  # … calls that had come by then …
+        self._vain = 0  # … and those in vain since
+        self._pinged = float("-inf")  # when it pinged last
+        self._strikes = 0
+
+    def in_vain(self, calls: int, now: float) -> None:
+        """One of the peer's calls, of which ``calls`` came so far, was cancelled or made no sense.
+
+        Raises:
+            LimitExceeded: most of its calls are.
+        """
+        if now - self._since > WINDOW:
+            self._since, self._before, self._vain = now, max(0, calls - 1), 0
+        self._vain += 1
+        judged = calls - self._before
+        if max(judged, self._vain) >= JUDGED and self._vain * 2 > judged:
+            share = f"{self._vain} of {max(judged, self._vain)} calls"
+            raise LimitExceeded(f"{share} were cancelled or made no sense within {WINDOW:.0f} s")
+
+    def pinged(self, least: float, now: float) -> None:
+        """The peer pings, which it may every ``least`` seconds. Raises LimitExceeded: it keeps on doing so sooner."""
+        early = now - self._pinged < least * EARLY
+        self._strikes = self._strikes + 1 if early else 0
+        self._pinged = now
+        if self._strikes > STRIKES:
+            raise LimitExceeded(f"pings follow one another sooner than every {least:g} s")
