@@ -394,7 +394,10 @@ class MessageSink(Protocol, Generic[State]):
 
 
 class ByteSink(Protocol):
-    """One link that sees a message's bytes after the formatter. Plug-in: entry point ``rpcx.sinks``."""
+    """One link that sees a message's bytes after the formatter. Plug-in: entry point ``rpcx.sinks``.
+
+    One that remembers something of its connection has ``connected() -> ByteSink`` besides, asked once for each.
+    """
 
     @property
     def name(self) -> str: ...

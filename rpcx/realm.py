@@ -31,7 +31,7 @@ from rpcx.remoting.proxy import Flavour, Proxy, dynamic_method
 from rpcx.remoting.service import HostService
 from rpcx.security import audit
 from rpcx.security.doorkeeper import Doorkeeper
-from rpcx.sinks.chain import Chain, Sink, load_sinks, negotiated
+from rpcx.sinks.chain import Chain, Sink, for_connection, load_sinks, negotiated
 
 log = logging.getLogger("rpcx")
 
@@ -206,7 +206,7 @@ class Realm:
         return not self._custom_errors
 
     def _chain(self, formatter: str) -> Chain:
-        return Chain(self._formatters[formatter], self._sinks)
+        return Chain(self._formatters[formatter], for_connection(self._sinks))
 
     def register(
         self, cls: type, said: Said, factory: Callable[..., object] | None = None, uri: str | None = None

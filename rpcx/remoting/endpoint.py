@@ -174,6 +174,10 @@ class Endpoint(Outgoing, Incoming):
                 events = self._connection.fail(wrong)
             self._handle(events, now)
 
+    def _refuse(self, call_id: int, error: Exception, now: float) -> None:
+        refuse = functools.partial(super()._refuse, call_id, error, now)
+        self._peer_said(refuse, now)  # whom a sink cannot answer is cut off
+
     def _opened(self, agreement: Any) -> None:
         self._chain = chain = self._make_chain(agreement.formatter)
         self._encode = chain.encode
