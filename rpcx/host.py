@@ -359,7 +359,7 @@ class Host:
         with self._realm.table.lock:
             leases = len(self._realm.table.manager)
         own = pump.stats() if pump is not None else {"connections": 0, "reads": 0, "workers": 0}
-        own |= self._doorkeeper.counters()
+        own |= self._doorkeeper.counters() | self._realm.slots.counters()
         return {**own, "objects": len(self._realm.table.entries()) - 1, "leased": leases}
 
     def __repr__(self) -> str:

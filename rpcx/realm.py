@@ -29,6 +29,7 @@ from rpcx.remoting.endpoint import Endpoint
 from rpcx.remoting.objects import ABSENT, HOST_URI, ObjectTable
 from rpcx.remoting.proxy import Flavour, Proxy, dynamic_method
 from rpcx.remoting.service import HostService
+from rpcx.remoting.slots import Slots
 from rpcx.security import audit
 from rpcx.security.doorkeeper import Doorkeeper
 from rpcx.sinks.chain import Chain, Sink, for_connection, load_sinks, negotiated
@@ -141,6 +142,7 @@ class Realm:
         self._formatters = {name: find_formatter(name)() for name in formatters}
         self._authenticators = [find_authenticator(a)() if isinstance(a, str) else a for a in authenticators]
         self._limits = limits
+        self.slots = Slots(limits.in_flight_per_principal, limits.in_flight_per_host)
         self._custom_errors = custom_errors
         self.annexes: dict[str, Any] = {}  # what other protocols keep with it, by their name
         self.spawn = spawn  # run a job where it holds nobody up
@@ -259,12 +261,14 @@ class Realm:
             audit.event("auth-ok", peer=facts, result="owner" if facts.owner else " ".join(sorted(facts.roles)))
         if not facts.owner:  # the session's id is the peer's own word: nobody gets at another's by repeating it
             endpoint.holder = (facts.channel, facts.principal, facts.fingerprint, endpoint.holder)
+        owner = "owner" if facts.owner else facts.principal or facts.uid  # sessions come and go; it answers for all
+        if self._role == "server":
+            endpoint.take_share(self.slots, owner, None if facts.owner else f"principal {owner}")
         endpoint.admit(self.gate(facts, endpoint.holder), detail=facts.owner and not self._custom_errors)
         before = self._lost.pop(endpoint.holder, None)
         if before is not None:
             endpoint.adopt(before)
         with self.table.lock:
-            owner = "owner" if facts.owner else facts.principal or facts.uid  # sessions come and go; it answers for all
             self.table.manager.holder_back(endpoint.holder, time.monotonic(), owner)
 
     def _ended(self, endpoint: Endpoint, error: Exception | None) -> None:

@@ -27,7 +27,7 @@ from typing import Final
 
 from rpcx.abc import Buffer
 from rpcx.errors import BY_NAME, AuthenticationFailed, ConnectionLost, LimitExceeded, NotSent, ProtocolError, RpcxError
-from rpcx.protocol.conduct import Conduct
+from rpcx.protocol.conduct import Conduct, Share
 from rpcx.protocol.frames import HEADER, IN_ORDER, NO_SEGMENTS, FrameReader, Kind, frame, whole_frame
 from rpcx.protocol.handshake import LEAST_MESSAGE, Agreement, Limits, Offer, Role, refusal, refused
 from rpcx.protocol.opening import Authentication, Opening
@@ -50,7 +50,9 @@ GOODBYE: Final = int(Kind.GOODBYE)
 RETURN_NOW: Final = RETURN | IN_ORDER
 ITEM_NOW: Final = ITEM | IN_ORDER
 
-OPENED: Final = 100  # events that are no frames: the handshake is done; token is the Agreement
+# Events that are no frames:
+REFUSED: Final = 99  # calls for which there is no room now; token is (their ids, the error to answer)
+OPENED: Final = 100  # the handshake is done; token is the Agreement
 DROPPED: Final = 101  # a late answer to a call we gave up: whatever it refers to is to be released
 CLOSED: Final = 102  # no more events follow; token is the error, or None after an orderly end
 
@@ -79,6 +81,7 @@ class Connection:
     def __init__(
         self, role: Role, offer: Offer, limits: Limits, now: float, authentication: Authentication | None = None
     ) -> None:
+        # More than 30 attributes would make each of them slower to reach (CPython's shared keys).
         self.role = role
         self.phase = Phase.OPENING
         self.agreement: Agreement | None = None  # set when OPEN
@@ -102,7 +105,8 @@ class Connection:
         self._held: OrderedDict[int, tuple[int, bytes, Sequence[Buffer]]] = OrderedDict()
         self._granted: dict[int, int] = {}  # our calls that stream: id → items the peer may still send
         self._allowed = 0  # calls the peer lets us have in flight; 0: not open yet, or no longer
-        self._most_served = limits.in_flight
+        self._most_served = limits.in_flight  # of the peer's calls at once; if there is a share, before it is to grow
+        self.share: Share | None = None  # None: what others have in flight does not matter
         self._serving: dict[int, int] = {}  # the peer's calls: id → credit for stream items
         self._came = 0  # the peer's calls, ever
         self._conduct = Conduct(now)  # the peer's
@@ -155,8 +159,8 @@ class Connection:
             serving = self._serving
             if call_id in serving:
                 raise ProtocolError(f"call id {call_id} is in use")
-            if len(serving) >= self._most_served:
-                raise LimitExceeded(f"more than {self._most_served} calls in flight")
+            if len(serving) >= self._most_served and (full := self._no_room((call_id,))) is not None:
+                return full
             serving[call_id] = 0
             self._came += 1
             return kind, call_id, body, segments
@@ -179,6 +183,20 @@ class Connection:
         if kind == RETURNS:
             return self._returns_came(_ids(call_id, body), body)
         return self._control(kind, call_id, body, now)
+
+    def _no_room(self, ids: Sequence[int]) -> Event | None:
+        """Calls came for which the share must grow. None: it did; else what becomes of them."""
+        calls, most = len(self._serving) + len(ids), self.limits.in_flight
+        if calls > most:
+            raise LimitExceeded(f"more than {most} calls in flight")
+        try:
+            if self.share is not None:
+                self.share.grow(calls, most)
+        except LimitExceeded as error:  # others' calls are in the way, and the peer could not know
+            self._serving.update(dict.fromkeys(ids, 0))
+            self._came += len(ids)
+            return REFUSED, (ids, error), b"", NO_SEGMENTS
+        return None
 
     def _answered_some(self, call_id: int) -> None:
         if call_id in self._held:
@@ -208,8 +226,8 @@ class Connection:
         serving = self._serving
         if not serving.keys().isdisjoint(ids):
             raise ProtocolError(f"a call id among {ids[0]} to {ids[-1]} is in use")
-        if len(serving) + len(ids) > self._most_served:
-            raise LimitExceeded(f"more than {self._most_served} calls in flight")
+        if len(serving) + len(ids) > self._most_served and (full := self._no_room(ids)) is not None:
+            return full
         serving.update(dict.fromkeys(ids, 0))
         self._came += len(ids)
         return BURST, ids, body[COUNT_SIZE:], NO_SEGMENTS
@@ -388,7 +406,8 @@ class Connection:
         if segments or size > self._peer_message:
             self._check_size(size, segments)
         if self._serving.pop(call_id, None) is None:
-            return  # it ended with the connection
+            self.ended_late(1)
+            return
         if self._streamed:
             self._streamed.discard(call_id)
         if segments:
@@ -406,7 +425,8 @@ class Connection:
             return False
         for call_id in range(first, first + count):
             if self._serving.pop(call_id, None) is None:
-                return True  # they ended with the connection
+                self.ended_late(count)
+                return True
         self._out.append(PACK_HEADER(size, RETURNS, 0, 0, first) + count.to_bytes(COUNT_SIZE, "big") + body)
         return True
 
@@ -475,6 +495,15 @@ class Connection:
     def unsent(self) -> int:
         """Bytes that wait to leave, here and in the driver."""
         return self._backlog + sum(memoryview(buffer).nbytes for buffer in self._out)
+
+    @property
+    def serving(self) -> int:
+        """The peer's calls that are not answered."""
+        return len(self._serving)
+
+    def allow(self, calls: int) -> None:
+        """So many of them at once need not be asked for; its share's."""
+        self._most_served = calls
 
     @property
     def in_flight(self) -> tuple[int, int]:
@@ -572,17 +601,28 @@ class Connection:
         self.phase = Phase.CLOSED
         self.error = error
         self._allowed = 0
-        self._serving.clear()
+        self._left_behind()
         self._streamed.clear()
         self._abandoned.clear()
 
     def abandon(self) -> tuple[list[object], list[object]]:
         """The tokens of our calls that will get no answer: those that left, and those that never did."""
+        self._left_behind()
         unsent = [self._calls.pop(call_id) for call_id in self._held]
         sent = list(self._calls.values())
         self._calls.clear()
         self._held.clear()
         return sent, unsent
+
+    def _left_behind(self) -> None:
+        if self.share is not None:
+            self.share.left(len(self._serving))
+        self._serving.clear()
+
+    def ended_late(self, count: int) -> None:
+        """So many of the peer's calls ended after the connection: nobody is answered, and their slots are free."""
+        if self.share is not None:
+            self.share.ended(count)
 
     # --- within --------------------------------------------------------------------------------------------
 

@@ -23,6 +23,8 @@ HANDSHAKE_SECONDS: Final = 10.0  # to shake hands (OpenSSH 120, NATS 2)
 MESSAGE_BYTES: Final = 64 << 20  # one message; numpy users need more than gRPC's 4 MiB
 LEAST_MESSAGE: Final = 1024  # bytes of one message that every end must take
 IN_FLIGHT: Final = 1024  # calls begun and not answered, per connection (HTTP/2 servers: 100)
+PRINCIPAL_IN_FLIGHT: Final = 4096  # … of one principal's connections
+HOST_IN_FLIGHT: Final = 16384  # … of all
 WINDOW: Final = 64  # stream items sent ahead of the consumer
 MIN_PING: Final = 5.0  # seconds between two pings of one end (gRPC: 5 minutes)
 
@@ -42,9 +44,12 @@ class Limits:
     min_ping: float = MIN_PING  # between two pings of the peer's, which is told so; who does not heed it is closed
     frame_seconds: float = 10.0  # a frame once begun must be complete after this, plus 1 s for each 64 KiB
     handshake: float = HANDSHAKE_SECONDS
+    in_flight_per_principal: int = PRINCIPAL_IN_FLIGHT  # of all its connections to a host, the owner's excepted
+    in_flight_per_host: int = HOST_IN_FLIGHT  # of all connections to a host
 
     def __post_init__(self) -> None:
-        for name, least in (("message", LEAST_MESSAGE), ("in_flight", 1), ("window", 1)):
+        ones = ("in_flight", "in_flight_per_principal", "in_flight_per_host", "window")
+        for name, least in (("message", LEAST_MESSAGE), *((name, 1) for name in ones)):
             value = getattr(self, name)
             if not isinstance(value, int) or value < least:
                 raise ValueError(f"Limits({name}={value!r}): an integer of at least {least} is needed")
