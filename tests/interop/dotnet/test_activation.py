@@ -26,6 +26,12 @@ def test_a_csharp_client_makes_objects_here(mono, serving):
     }
 
 
+def test_a_csharp_program_that_only_says_new_makes_them_here(mono, serving):
+    host = rpcx.Host()
+    host.register(Basket, RemoteObjectDef)
+    assert mono.run("client.exe", serving(host), "registered") == {"value": "000", "basket": "Ann 3"}
+
+
 @pytest.fixture(scope="module")
 def url(mono):
     with mono.serving() as url:
@@ -41,6 +47,13 @@ def test_a_python_client_makes_objects_there(url):
             server.create(Basket)
         with pytest.raises(InvalidArguments, match="only @rpcx.client_activated"):
             server.create(Counter)
+
+
+def test_an_object_that_the_server_marshalled_is_found(url):
+    with rpcx.connect(url, insecure=True) as server:
+        published = server.get(Counter, "published")
+        assert published.next() == 6
+        assert published.next() == 7
 
 
 async def in_a_loop(url):

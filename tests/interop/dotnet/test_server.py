@@ -18,6 +18,19 @@ def test_the_published_classic_runs_as_it_is(mono, url):
     assert facts == {"classic": "000", "unicode": "True", "null": "True", "long": "1000000"}
 
 
+def test_the_published_classic_runs_letter_for_letter(mono):
+    host = rpcx.Host()
+    host.publish(remote := RemoteObjectDef(), "RemoteObjectURL")
+    try:
+        host.listen("dotnet+tcp://localhost:1233", insecure=True)
+    except OSError:
+        host.close()
+        pytest.skip("port 1233, which the classic calls, is in use on this machine")
+    with host:
+        mono.run("classic.exe")
+    assert remote.value == "000"
+
+
 def test_the_application_name_may_be_left_out(mono, url):
     facts = mono.run("client.exe", url.removesuffix("/app"), "classic")
     assert facts["classic"] == "000"

@@ -26,6 +26,7 @@ public class Client
                 case "values": Values(); break;
                 case "talk": Talk(); break;
                 case "create": Create(); break;
+                case "registered": Registered(); break;
                 case "lease": Lease(); break;
                 case "sponsor": Sponsor(); break;
                 case "radio": Radio(); break;
@@ -157,6 +158,17 @@ public class Client
         var published = (ICounter)Activator.GetObject(typeof(ICounter), url + "/published");
         Say("published", published.Next() + " " + published.Next());
         Say("not offered", Thrown(() => Activator.CreateInstance(typeof(RemoteObjectDef), null, attributes)));
+    }
+
+    // Types that are remote because a configuration says so: the program only says new.
+    static void Registered()
+    {
+        RemotingConfiguration.RegisterWellKnownClientType(typeof(RemoteObjectDef), url + "/RemoteObjectURL");
+        RemotingConfiguration.RegisterActivatedClientType(typeof(Basket), url);
+        var remote = new RemoteObjectDef();
+        remote.SetValue("000");
+        Say("value", remote.GetValue());
+        Say("basket", new Basket("Ann", 3).Describe());
     }
 
     static void Lease()

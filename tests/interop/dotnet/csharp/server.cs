@@ -79,6 +79,12 @@ public class Counter : MarshalByRefObject, ICounter
     }
 }
 
+public class Lasting : Counter
+{
+    public Lasting(int start) : base(start) { }
+    public override object InitializeLifetimeService() { return null; }
+}
+
 public class Talk : MarshalByRefObject, ITalk
 {
     readonly List<string> notes = new List<string>();
@@ -172,6 +178,7 @@ public class Server
         RemotingConfiguration.RegisterWellKnownServiceType(typeof(Radio), "radio", WellKnownObjectMode.Singleton);
         RemotingConfiguration.RegisterActivatedServiceType(typeof(ServedBasket));
         RemotingConfiguration.RegisterActivatedServiceType(typeof(Counter));
+        RemotingServices.Marshal(new Lasting(5), "published");
         Console.WriteLine(url + "/app");
         Console.In.ReadToEnd();
     }
