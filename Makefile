@@ -41,7 +41,7 @@ peers: ## Install the programs that tests talk to (apt, as root)
 	else echo "tests with a .NET peer are skipped: apt-get install $(MONO)"; fi
 
 fuzz: $(VENV)/.stamp-test ## Look for bytes that break a parser, a minute each (TARGET=... for one)
-	@for target in $(or $(TARGET),frames handshake welcome msgpack json url record nrbf dotnet endpoint); do \
+	@for target in $(or $(TARGET),frames handshake welcome msgpack json url record token nrbf dotnet endpoint); do \
 	  $(BIN)/python -m tests.fuzz $$target -max_total_time=60 -print_final_stats=1 || exit 1; done
 
 check: lint types imports ## Everything that reads the code without running it

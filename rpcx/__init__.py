@@ -46,6 +46,7 @@ from rpcx.sinks.exceptions import register_exception
 
 if _typing.TYPE_CHECKING:
     from rpcx import aio
+    from rpcx.impersonation import Impersonation
 
 __version__ = "0.1.0"
 
@@ -60,6 +61,7 @@ __all__ = [
     "ContractMismatch",
     "ForkedConnection",
     "Host",
+    "Impersonation",
     "InvalidArguments",
     "Lease",
     "LeaseInfo",
@@ -94,9 +96,13 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> object:  # rpcx.aio, loaded when it is asked for
+def __getattr__(name: str) -> object:  # what is loaded when it is asked for
     if name == "aio":
         import importlib
 
         return importlib.import_module("rpcx.aio")
+    if name == "Impersonation":
+        from rpcx.impersonation import Impersonation
+
+        return Impersonation
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

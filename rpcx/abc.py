@@ -34,6 +34,10 @@ class PeerFacts:
     roles: frozenset[str] = frozenset()  # what it may be trusted with
     fingerprint: str | None = None  # of the key that it proved: "sha256:…"
     owner: bool = False  # it is this very user: the same uid on a pipe, the same key over TLS
+    private: bool = False  # nobody else reads what is said: it is sealed, or does not leave the kernel
+    certificates: bytes = (
+        b""  # over TLS, SHA-256 of the server's, then of the client's; zeros for one that was not shown
+    )
     name: str = ""  # what it calls itself: program and pid; never trusted
     connection: str = ""  # by what the audit log calls this connection; empty: it is not open yet
 
@@ -390,7 +394,10 @@ class MessageSink(Protocol, Generic[State]):
 
 
 class ByteSink(Protocol):
-    """One link that sees a message's bytes after the formatter. Plug-in: entry point ``rpcx.sinks``."""
+    """One link that sees a message's bytes after the formatter. Plug-in: entry point ``rpcx.sinks``.
+
+    One that remembers something of its connection has ``connected() -> ByteSink`` besides, asked once for each.
+    """
 
     @property
     def name(self) -> str: ...
@@ -401,6 +408,77 @@ class ByteSink(Protocol):
     def unwrap(self, data: bytes, /) -> bytes:
         """Bytes on their way in. Raises ValueError when they are not this sink's."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class Binding:
+    """What ties an exchange to its connection: the same at both ends of it, and of no other."""
+
+    hellos: bytes  # SHA-256 of what both ends said before, HELLO and WELCOME
+    server_certificate: bytes  # SHA-256; zeros where there is none, as on a pipe
+    client_certificate: bytes  # likewise
+    client_nonce: bytes  # 32 random bytes
+    server_nonce: bytes  # likewise
+    peer: PeerFacts  # the other end, as far as it is known
+
+    def text(self, role: str, said: bytes = b"") -> bytes:
+        """What ``role``, "client" or "server", signs to tie ``said`` to this connection; good for nothing else."""
+        nonces = self.client_nonce + self.server_nonce
+        head = b"rpcx/1 auth\0" + role.encode() + b"\0"
+        return head + self.hellos + self.server_certificate + self.client_certificate + nonces + said
+
+
+@dataclass(frozen=True, slots=True)
+class Proved:
+    """Who a client proved to be."""
+
+    principal: str  # 1 to 64 letters, digits, and . _ @ + - behind the first
+    roles: frozenset[str] = frozenset()  # likewise
+    seconds: float | None = None  # that this holds; then its session ends. None: as long as the connection
+
+
+class Proving(Protocol):
+    """A client's end of one exchange. Both methods raise AuthenticationFailed when there is nothing to be proved."""
+
+    def step(self, message: bytes, /) -> bytes:
+        """The next message, to the server's ``message``; that is empty at first."""
+        ...
+
+    def admitted(self, message: bytes, /) -> None:
+        """The server believes it, and says this at last; to be judged where the server has to prove itself too."""
+        ...
+
+
+class Judging(Protocol):
+    """A server's end of one exchange."""
+
+    def step(self, message: bytes, /) -> tuple[bytes, Proved | None]:
+        """What to say to the client's ``message``, and who it is once that is known; then this is the last word.
+
+        Must not block. Raises AuthenticationFailed, whose text the client reads.
+        """
+        ...
+
+
+class Authenticator(Protocol):
+    """A way for clients to prove who they are, within the handshake. Plug-in: entry point ``rpcx.authenticators``.
+
+    One serves all connections of a host or a client, and makes an end for each. Messages are opaque to rpcx, have at
+    most 8 KiB, alternate, and are 8 at most. A host that has authenticators admits nobody without.
+    """
+
+    @property
+    def name(self) -> str:
+        """The same at both ends."""
+        ...
+
+    @property
+    def shows_secret(self) -> bool:
+        """Whether somebody who reads its messages could pass for the client; then it is not used on plain TCP."""
+        ...
+
+    def client(self, binding: Binding, /) -> Proving: ...
+    def server(self, binding: Binding, /) -> Judging: ...
 
 
 class Sponsor(Protocol):

@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Seque
 from contextlib import asynccontextmanager
 from typing import Any, ParamSpec, Self, TypeVar, overload
 
-from rpcx.abc import Job, Listener, PeerFacts, Session, Stream
+from rpcx.abc import Authenticator, Job, Listener, PeerFacts, Session, Stream
 from rpcx.batches import Batch
 from rpcx.client import CONNECT_SECONDS, Connector
 from rpcx.drivers.aio import AioPump
@@ -159,9 +159,13 @@ def connect(
     formatters: Sequence[str] = FORMATTERS,
     sinks: Sequence[Sink | str] = (),
     limits: Limits | None = None,
+    authenticators: Sequence[Authenticator | str] = (),
 ) -> AsyncServer:
     """A connection to a host, made by ``async with`` or ``await ….open()``. See `rpcx.connect`."""
-    return AsyncServer(url, insecure=insecure, timeout=timeout, formatters=formatters, sinks=sinks, limits=limits)
+    return AsyncServer(
+        url, insecure=insecure, timeout=timeout, formatters=formatters, sinks=sinks, limits=limits,
+        authenticators=authenticators,
+    )  # fmt: skip
 
 
 @overload

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from typing import Any, Final, ParamSpec, Self, TypeVar
 
-from rpcx.abc import Job, Listener, PeerFacts, Resolver, Session, Stream
+from rpcx.abc import Authenticator, Job, Listener, PeerFacts, Resolver, Session, Stream
 from rpcx.channels.urls import Url, parse
 from rpcx.drivers.threads import Pump
 from rpcx.drivers.waiting import SPIN_SECONDS
@@ -50,6 +50,7 @@ class Connector:
         formatters: Sequence[str],
         sinks: Sequence[Sink | str],
         limits: Limits | None,
+        authenticators: Sequence[Authenticator | str] = (),
     ) -> None:
         make_resolver = find_resolver(url)
         self._resolver: Resolver | None = make_resolver() if make_resolver is not None else None
@@ -61,7 +62,7 @@ class Connector:
         self._realm = Realm(
             role="client", flavour=self.flavour, formatters=formatters, sinks=sinks,
             limits=limits or Limits(), grace=GRACE, custom_errors=False, spawn=self._run, rearm=self._rearm,
-            join=self._join, admit=self._admit,
+            authenticators=authenticators, join=self._join, admit=self._admit,
         )  # fmt: skip
         self._endpoint: Endpoint | None = None  # set when connected
         self._listeners: dict[Listener, Callable[[PeerFacts], Session]] = {}  # of protocols that call back so
@@ -94,6 +95,7 @@ class Connector:
 
     def _dialled(self) -> tuple[Any, Stream]:
         channel = find_channel(self.address.scheme)()
+        self._realm.check(channel)
         return channel, channel.connect(self.address, self._timeout, insecure=self._insecure)
 
     def _session(self, channel: Any, stream: Stream) -> Any:  # a Channel; an Endpoint, or what a Speaker has for it
@@ -286,6 +288,7 @@ def connect(
     sinks: Sequence[Sink | str] = (),
     limits: Limits | None = None,
     spin: float = SPIN_SECONDS,
+    authenticators: Sequence[Authenticator | str] = (),
 ) -> Server:
     """Connect to a host.
 
@@ -297,15 +300,21 @@ def connect(
         sinks: the chain calls pass through, the same as the host's.
         limits: bounds for what the host sends.
         spin: seconds to look for an answer before sleeping; 0 never does.
+        authenticators: how this side proves who it is, by preference (`rpcx.abc.Authenticator`); objects, or names of
+            plug-ins. A host that has none of them is not talked to.
 
     Raises:
         NotSent: nobody answers there.
         ProtocolError: what answers is no rpcx host, or the two ends do not agree (formatter, sinks, version).
-        AuthenticationFailed: the host does not know this side's key, or this side not the host's.
+        AuthenticationFailed: the host does not know this side's key, or this side not the host's; or the host does
+            not believe an authenticator, or has another.
         AccessDenied: the channel's rules forbid it.
         ValueError: the URL is none.
     """
-    return Server(url, insecure=insecure, timeout=timeout, formatters=formatters, sinks=sinks, limits=limits, spin=spin)
+    return Server(
+        url, insecure=insecure, timeout=timeout, formatters=formatters, sinks=sinks, limits=limits, spin=spin,
+        authenticators=authenticators,
+    )  # fmt: skip
 
 
 def get(url: str, cls: Callable[..., T], *, insecure: bool = False) -> T:

@@ -21,6 +21,7 @@ from rpcx.channels.urls import parse
 from rpcx.errors import AccessDenied
 from rpcx.lifetime.holders import Quotas
 from rpcx.lifetime.lease import Lease
+from rpcx.plugins import authenticator as find_authenticator
 from rpcx.protocol.handshake import Limits
 from rpcx.remoting.contract import contract_of
 from rpcx.remoting.rules import rule
@@ -93,6 +94,14 @@ class ObjectPart(Strict):
     lease: LeasePart | None = Field(default=None, description="Instead of its decorator's.")  # type: ignore[valid-type]  # made above
 
 
+class AuthenticatorPart(BaseModel):
+    """How clients prove who they are; further keys are what this one can be told."""
+
+    model_config = ConfigDict(extra="allow", strict=True, frozen=True)
+
+    name: str = Field(min_length=1, description='An installed one, as "token".')
+
+
 class ChannelPart(Strict):
     """Where to listen."""
 
@@ -110,6 +119,7 @@ class Config(Strict):
     channels: list[ChannelPart] = Field(min_length=1)
     allow: Allow | None = Field(default=None, description="For objects that have no rule of their own.")
     formatters: list[str] | None = Field(default=None, min_length=1, description="Offered to clients, by preference.")
+    authenticators: list[AuthenticatorPart] = Field(default=[], description="Nobody is let in without one of them.")
     sinks: list[str] = Field(default=[], description="Names of installed sinks, outermost first.")
     grace: float | None = Field(default=None, ge=0, description="Seconds a lost client has to come back.")
     custom_errors: bool = Field(default=False, description="Send no tracebacks, not even to the owner.")
@@ -178,6 +188,7 @@ def made(file: str | os.PathLike[str], host: type[T]) -> T:
     options["quotas"] = _part(config.quotas, Quotas, path, "quotas")
     options["admission"] = _part(config.admission, Admission, path, "admission")
     options["allow_from"] = config.allow_from
+    options["authenticators"] = [_authenticator(part, path) for part in config.authenticators]
     options["lease"] = _part(config.lease, Lease, path, "lease")
     classes = _classes(config, path)
     if config.audit is not None:
@@ -236,6 +247,13 @@ def _part(part: Any, of: type[T], path: Path, key: str) -> T | None:  # one of t
         return of(**part.model_dump(exclude_unset=True))
     except ValueError as error:
         raise ValueError(f"{path}: {key}: {error}") from error
+
+
+def _authenticator(part: AuthenticatorPart, path: Path) -> Any:  # an Authenticator
+    try:
+        return find_authenticator(part.name)(**(part.model_extra or {}))
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{path}: authenticators: {part.name}: {error}") from error
 
 
 def _classes(config: Config, path: Path) -> list[type]:

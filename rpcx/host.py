@@ -15,7 +15,7 @@ import threading
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Self
 
-from rpcx.abc import Job, Listener, PeerFacts, Session, Stream
+from rpcx.abc import Authenticator, Job, Listener, PeerFacts, Session, Stream
 from rpcx.announcing import Announcements
 from rpcx.channels.urls import parse
 from rpcx.drivers.threads import Pump
@@ -69,6 +69,8 @@ class Host:
         admission: bounds for who has not proved who it is (`rpcx.security.guard.Admission`).
         allow_from: networks that clients over the network must come from, as in "192.0.2.0/24"; others are turned away
             before a word is exchanged. Default: any.
+        authenticators: how clients prove who they are, besides what the channel knows of them; objects or names of
+            plug-ins, as `rpcx.security.tokens.TokenAuthenticator`. Nobody is let in without one of them.
         lease: of client-activated classes whose decorator names none.
         spin: seconds to look for the next call before sleeping; 0 never does (see `rpcx.drivers.waiting`).
     """
@@ -89,6 +91,7 @@ class Host:
         allow_from: Sequence[str] = (),
         lease: Lease | None = None,
         quotas: Quotas | None = None,
+        authenticators: Sequence[Authenticator | str] = (),
     ) -> None:
         self._doorkeeper = Doorkeeper(admission or Admission())
         self._allow_from = networks(allow_from)
@@ -96,7 +99,7 @@ class Host:
             role="server", flavour="sync", formatters=formatters, sinks=sinks, limits=limits or Limits(),
             grace=grace, custom_errors=custom_errors, spawn=self._run, rearm=self._rearm,
             access=Access(allow, authorize), doorkeeper=self._doorkeeper, quotas=quotas,
-            join=self._join, admit=self._admit,
+            authenticators=authenticators, join=self._join, admit=self._admit,
         )  # fmt: skip
         if lease is not None:
             self._realm.table.default_lease = lease
@@ -222,6 +225,7 @@ class Host:
             raise RuntimeError("this host is closed; make another")
         parsed = parse(url)
         channel = find_channel(parsed.scheme)()
+        self._realm.check(channel)
         allowed = self._allow_from if allow_from is None else networks(allow_from)
         listener: Listener
         if allow_uids or allow_gids:
@@ -355,7 +359,7 @@ class Host:
         with self._realm.table.lock:
             leases = len(self._realm.table.manager)
         own = pump.stats() if pump is not None else {"connections": 0, "reads": 0, "workers": 0}
-        own |= self._doorkeeper.counters()
+        own |= self._doorkeeper.counters() | self._realm.slots.counters()
         return {**own, "objects": len(self._realm.table.entries()) - 1, "leased": leases}
 
     def __repr__(self) -> str:

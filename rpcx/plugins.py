@@ -1,4 +1,4 @@
-"""Plug-ins by entry point: channels, formatters, sinks and resolvers, the built-in ones included.
+"""Plug-ins by entry point: channels, formatters, sinks, resolvers and authenticators, the built-in ones included.
 
 Reading an environment's metadata takes milliseconds, so a group is read at its first use only, and only the
 plug-in that is asked for is loaded. `register` adds one made in code, for a program of one's own or a test.
@@ -12,9 +12,10 @@ CHANNELS: Final = "rpcx.channels"
 FORMATTERS: Final = "rpcx.formatters"
 SINKS: Final = "rpcx.sinks"
 RESOLVERS: Final = "rpcx.resolvers"
-GROUPS: Final = (CHANNELS, FORMATTERS, SINKS, RESOLVERS)
+AUTHENTICATORS: Final = "rpcx.authenticators"
+GROUPS: Final = (CHANNELS, FORMATTERS, SINKS, RESOLVERS, AUTHENTICATORS)
 
-Factory = Callable[[], Any]  # makes the plug-in; Any: what, is said by the group
+Factory = Callable[..., Any]  # makes the plug-in; Any: what, is said by the group
 
 _registered: Final[dict[tuple[str, str], Factory]] = {}
 
@@ -32,6 +33,11 @@ def formatter(name: str) -> Factory:
 def sink(name: str) -> Factory:
     """What makes the sink ``name``."""
     return _find(SINKS, name)
+
+
+def authenticator(name: str) -> Factory:
+    """What makes the authenticator ``name``."""
+    return _find(AUTHENTICATORS, name)
 
 
 def resolver(text: str) -> Factory | None:

@@ -14,22 +14,25 @@ import weakref
 from collections.abc import Callable, Hashable, Sequence
 from typing import Any, Final
 
-from rpcx.abc import Address, Job, Listener, PeerFacts, Session, Stream
+from rpcx.abc import Address, Authenticator, Job, Listener, PeerFacts, Session, Stream
 from rpcx.context import options
-from rpcx.errors import LimitExceeded
+from rpcx.errors import AccessDenied, AuthenticationFailed, LimitExceeded
 from rpcx.lifetime.manager import AskSponsor, LeaseManager, Quotas
+from rpcx.plugins import authenticator as find_authenticator
 from rpcx.plugins import formatter as find_formatter
-from rpcx.protocol.connection import Connection, Role
-from rpcx.protocol.handshake import Limits, Offer
+from rpcx.protocol.connection import Connection
+from rpcx.protocol.handshake import Limits, Offer, Role
+from rpcx.protocol.opening import Authentication
 from rpcx.remoting.access import Access, Gate, Said
 from rpcx.remoting.contract import Contract, Mode, contract_of
 from rpcx.remoting.endpoint import Endpoint
 from rpcx.remoting.objects import ABSENT, HOST_URI, ObjectTable
 from rpcx.remoting.proxy import Flavour, Proxy, dynamic_method
 from rpcx.remoting.service import HostService
+from rpcx.remoting.slots import Slots
 from rpcx.security import audit
 from rpcx.security.doorkeeper import Doorkeeper
-from rpcx.sinks.chain import Chain, Sink, load_sinks, negotiated
+from rpcx.sinks.chain import Chain, Sink, for_connection, load_sinks, negotiated
 
 log = logging.getLogger("rpcx")
 
@@ -122,6 +125,7 @@ class Realm:
         access: Access | None = None,
         doorkeeper: Doorkeeper | None = None,
         quotas: Quotas | None = None,
+        authenticators: Sequence[Authenticator | str] = (),
         join: Callable[[Stream, Session], bool],
         admit: Callable[[Listener, Callable[[PeerFacts], Session]], None],
     ) -> None:
@@ -136,7 +140,9 @@ class Realm:
         self._role: Role = role
         self._sinks = load_sinks(sinks)
         self._formatters = {name: find_formatter(name)() for name in formatters}
+        self._authenticators = [find_authenticator(a)() if isinstance(a, str) else a for a in authenticators]
         self._limits = limits
+        self.slots = Slots(limits.in_flight_per_principal, limits.in_flight_per_host)
         self._custom_errors = custom_errors
         self.annexes: dict[str, Any] = {}  # what other protocols keep with it, by their name
         self.spawn = spawn  # run a job where it holds nobody up
@@ -147,15 +153,25 @@ class Realm:
 
     def session(self, channel: Any, address: Address, facts: PeerFacts, session: str = "") -> Any:  # a Channel; an end
         """This side of a new connection over ``channel``, in the protocol that it speaks."""
+        self.check(channel)
         speak = getattr(channel, "session", None)  # a Speaker's
         if speak is None:
-            return self.endpoint(session)
+            return self.endpoint(session, facts)
         made = speak(self, address, facts, self._role)
         self.endpoints.add(made)
         return made
 
-    def endpoint(self, session: str = "") -> Endpoint:
-        """This side of a new connection in rpcx's own protocol."""
+    def check(self, channel: Any) -> None:  # a Channel
+        """Raises AccessDenied: its protocol knows no authenticators, and this side talks to nobody without."""
+        if self._authenticators and hasattr(channel, "session"):
+            raise AccessDenied(
+                f"{channel.name}: its protocol cannot prove who a client is by "
+                f"{' or '.join(each.name for each in self._authenticators)}, which is asked for here; "
+                "use a host or a connection of its own for it"
+            )
+
+    def endpoint(self, session: str = "", facts: PeerFacts | None = None) -> Endpoint:
+        """This side of a new connection in rpcx's own protocol; ``facts`` are what is known of the peer."""
         offer = Offer(
             formatters=tuple(self._formatters),
             sinks=negotiated(self._sinks),
@@ -165,9 +181,12 @@ class Realm:
             in_flight=self._limits.in_flight,
             window=self._limits.window,
             min_ping=self._limits.min_ping,
+            authenticators=tuple(each.name for each in self._authenticators),
+            nonce=secrets.token_hex(32) if self._authenticators else "",
         )
+        asked = Authentication(self._authenticators, facts or PeerFacts("", "")) if self._authenticators else None
         endpoint = Endpoint(
-            Connection(self._role, offer, self._limits, time.monotonic()),
+            Connection(self._role, offer, self._limits, time.monotonic(), asked),
             self.table,
             self._chain,
             flavour=self.flavour,
@@ -189,7 +208,7 @@ class Realm:
         return not self._custom_errors
 
     def _chain(self, formatter: str) -> Chain:
-        return Chain(self._formatters[formatter], self._sinks)
+        return Chain(self._formatters[formatter], for_connection(self._sinks))
 
     def register(
         self, cls: type, said: Said, factory: Callable[..., object] | None = None, uri: str | None = None
@@ -242,17 +261,21 @@ class Realm:
             audit.event("auth-ok", peer=facts, result="owner" if facts.owner else " ".join(sorted(facts.roles)))
         if not facts.owner:  # the session's id is the peer's own word: nobody gets at another's by repeating it
             endpoint.holder = (facts.channel, facts.principal, facts.fingerprint, endpoint.holder)
+        owner = "owner" if facts.owner else facts.principal or facts.uid  # sessions come and go; it answers for all
+        if self._role == "server":
+            endpoint.take_share(self.slots, owner, None if facts.owner else f"principal {owner}")
         endpoint.admit(self.gate(facts, endpoint.holder), detail=facts.owner and not self._custom_errors)
         before = self._lost.pop(endpoint.holder, None)
         if before is not None:
             endpoint.adopt(before)
         with self.table.lock:
-            owner = "owner" if facts.owner else facts.principal or facts.uid  # sessions come and go; it answers for all
             self.table.manager.holder_back(endpoint.holder, time.monotonic(), owner)
 
     def _ended(self, endpoint: Endpoint, error: Exception | None) -> None:
         if isinstance(error, LimitExceeded):
             audit.event("limit-hit", peer=endpoint.facts, result=str(error))
+        if isinstance(error, AuthenticationFailed) and self._role == "server":
+            self._unproved(endpoint.facts, error)
         self.endpoints.discard(endpoint)
         if self._doorkeeper is not None:
             self._doorkeeper.ended(endpoint, error)
@@ -266,6 +289,12 @@ class Realm:
             else:
                 self.table.manager.holder_lost(endpoint.holder, now)
         self._rearm()
+
+    def _unproved(self, facts: PeerFacts, error: AuthenticationFailed) -> None:
+        """A client did not prove who it is, or what it proved has ended; in its own words what was wrong, if any."""
+        why = f"{error} ({error.__cause__})" if error.__cause__ is not None else str(error)
+        log.info("%s: %s", facts, why)
+        audit.event("revoke" if facts.connection else "auth-fail", peer=facts, result=why)
 
     # --- the timer of leases: a `Timed` of the pump --------------------------------------------------------
 

@@ -90,4 +90,4 @@ class InprocListener:
 def _facts(name: str) -> PeerFacts:
     uid = os.getuid() if hasattr(os, "getuid") else None
     gid = os.getgid() if hasattr(os, "getgid") else None
-    return PeerFacts("inproc", name, os.getpid(), uid, gid, owner=True)
+    return PeerFacts("inproc", name, os.getpid(), uid, gid, owner=True, private=True)

@@ -228,9 +228,9 @@ def _facts(sock: socket.socket, name: str, guests: Guests) -> PeerFacts:
     pid, uid, gid = credentials(sock)
     mine, address = os.geteuid(), f"pipe://{name}"
     if uid == mine or (uid is None and guests is NO_GUESTS):  # where the system does not tell, the directory does
-        return PeerFacts("pipe", address, pid, uid, gid, owner=True)
+        return PeerFacts("pipe", address, pid, uid, gid, owner=True, private=True)
     groups = groups_of(sock).union(() if gid is None else (gid,))
     if not guests.admit(uid, groups):
         raise AccessDenied(f"{address}: the other side runs as user {uid}, this one as user {mine}")
     roles = frozenset(f"gid:{each}" for each in groups)
-    return PeerFacts("pipe", address, pid, uid, gid, principal=f"uid:{uid}", roles=roles)
+    return PeerFacts("pipe", address, pid, uid, gid, principal=f"uid:{uid}", roles=roles, private=True)

@@ -4,7 +4,7 @@ Cancelled calls, and calls that make no sense, are work for nothing; so are ping
 numbers are others' (see `rpcx.protocol.connection`): Envoy judges 500 requests by their resets, gRPC gives two strikes.
 """
 
-from typing import Final
+from typing import Final, Protocol
 
 from rpcx.errors import LimitExceeded
 
@@ -47,3 +47,19 @@ class Conduct:
         self._pinged = now
         if self._strikes > STRIKES:
             raise LimitExceeded(f"pings follow one another sooner than every {least:g} s")
+
+
+class Share(Protocol):
+    """What a connection has of what its principal's connections, and all of the host, may have in flight."""
+
+    def grow(self, calls: int, most: int, /) -> None:
+        """Have `Connection.allow` called with ``calls`` at least. Raises LimitExceeded: there is no room."""
+        ...
+
+    def left(self, unfinished: int, /) -> None:
+        """The connection is over; so many calls run on. Said again, none do besides."""
+        ...
+
+    def ended(self, count: int, /) -> None:
+        """So many of those ended."""
+        ...

@@ -23,25 +23,14 @@ peer's it is their id. The hot path makes no object but that tuple.
 from collections import OrderedDict
 from collections.abc import Sequence
 from enum import IntEnum
-from typing import Final, Literal
+from typing import Final
 
 from rpcx.abc import Buffer
-from rpcx.errors import BY_NAME, ConnectionLost, LimitExceeded, NotSent, ProtocolError, RpcxError
-from rpcx.protocol.conduct import Conduct
-from rpcx.protocol.frames import HEADER, IN_ORDER, NO_SEGMENTS, FrameReader, Kind, first_frame, frame, whole_frame
-from rpcx.protocol.handshake import (
-    HELLO_BYTES,
-    LEAST_MESSAGE,
-    MAGIC,
-    Agreement,
-    Limits,
-    Offer,
-    agree,
-    refusal,
-    refused,
-    welcome,
-    welcomed,
-)
+from rpcx.errors import BY_NAME, AuthenticationFailed, ConnectionLost, LimitExceeded, NotSent, ProtocolError, RpcxError
+from rpcx.protocol.conduct import Conduct, Share
+from rpcx.protocol.frames import HEADER, IN_ORDER, NO_SEGMENTS, FrameReader, Kind, frame, whole_frame
+from rpcx.protocol.handshake import LEAST_MESSAGE, Agreement, Limits, Offer, Role, refusal, refused
+from rpcx.protocol.opening import Authentication, Opening
 
 CALL: Final = int(Kind.CALL)
 ONEWAY: Final = int(Kind.ONEWAY)
@@ -61,7 +50,9 @@ GOODBYE: Final = int(Kind.GOODBYE)
 RETURN_NOW: Final = RETURN | IN_ORDER
 ITEM_NOW: Final = ITEM | IN_ORDER
 
-OPENED: Final = 100  # events that are no frames: the handshake is done; token is the Agreement
+# Events that are no frames:
+REFUSED: Final = 99  # calls for which there is no room now; token is (their ids, the error to answer)
+OPENED: Final = 100  # the handshake is done; token is the Agreement
 DROPPED: Final = 101  # a late answer to a call we gave up: whatever it refers to is to be released
 CLOSED: Final = 102  # no more events follow; token is the error, or None after an orderly end
 
@@ -71,7 +62,6 @@ LAST_ID: Final = 0xFFFFFFFF  # of a call; then they come round
 HELD_CALLS: Final = 100_000  # that may wait unsent for the peer's in-flight limit; then LimitExceeded
 
 Event = tuple[int, object, bytes, Sequence[Buffer]]
-Role = Literal["client", "server"]
 
 
 class Phase(IntEnum):
@@ -88,14 +78,15 @@ CLOSED_PHASE: Final = Phase.CLOSED
 class Connection:
     """The protocol's state machine. One owner at a time: it holds no lock."""
 
-    def __init__(self, role: Role, offer: Offer, limits: Limits, now: float) -> None:
+    def __init__(
+        self, role: Role, offer: Offer, limits: Limits, now: float, authentication: Authentication | None = None
+    ) -> None:
+        # More than 30 attributes would make each of them slower to reach (CPython's shared keys).
         self.role = role
         self.phase = Phase.OPENING
         self.agreement: Agreement | None = None  # set when OPEN
         self.error: RpcxError | None = None  # why it closed; None: orderly, or not closed
         self.limits = limits
-        self._offer = offer
-        self._greeting = b""  # the peer's magic and first frame, as far as they came; empty once OPEN
         self._reader = FrameReader(limits.message)  # of what follows them
         self.wanted = self._reader.wanted  # how many bytes the next read should ask for; the method itself
         self._peer_message = LEAST_MESSAGE  # bytes a message to the peer may have; its own word once OPEN
@@ -105,6 +96,7 @@ class Connection:
         self._heard = now  # when bytes last came
         self.frame_due = 0.0  # when the frame under way must be complete; 0: none is
         self._opening_due = now + limits.handshake
+        self.ends = 0.0  # when what the client proved ends, and the connection with it; 0: it does not
         self._pinged = 0.0  # when we asked whether the peer lives; 0: no answer outstanding
         self._next_id = 1
         self._calls: dict[int, object] = {}  # our calls in flight: id → token
@@ -113,13 +105,13 @@ class Connection:
         self._held: OrderedDict[int, tuple[int, bytes, Sequence[Buffer]]] = OrderedDict()
         self._granted: dict[int, int] = {}  # our calls that stream: id → items the peer may still send
         self._allowed = 0  # calls the peer lets us have in flight; 0: not open yet, or no longer
-        self._most_served = limits.in_flight
+        self._most_served = limits.in_flight  # of the peer's calls at once; if there is a share, before it is to grow
+        self.share: Share | None = None  # None: what others have in flight does not matter
         self._serving: dict[int, int] = {}  # the peer's calls: id → credit for stream items
         self._came = 0  # the peer's calls, ever
         self._conduct = Conduct(now)  # the peer's
         self._streamed: set[int] = set()  # the peer's calls that were answered by an item at least
-        if role == "client":
-            self._queue([MAGIC + frame(Kind.HELLO, 0, offer.to_bytes())[0]])
+        self._opening = Opening(role, offer, authentication, self._out.append)
 
     # --- what comes in -------------------------------------------------------------------------------------
 
@@ -143,7 +135,7 @@ class Connection:
         if self.phase is CLOSED_PHASE:
             return
         if self.phase is OPENING:
-            data = self._open(data, events)
+            data = self._open(data, events, now)
         reader = self._reader
         frames = reader.read(data)
         for kind, call_id, body, segments in frames:
@@ -167,8 +159,8 @@ class Connection:
             serving = self._serving
             if call_id in serving:
                 raise ProtocolError(f"call id {call_id} is in use")
-            if len(serving) >= self._most_served:
-                raise LimitExceeded(f"more than {self._most_served} calls in flight")
+            if len(serving) >= self._most_served and (full := self._no_room((call_id,))) is not None:
+                return full
             serving[call_id] = 0
             self._came += 1
             return kind, call_id, body, segments
@@ -191,6 +183,20 @@ class Connection:
         if kind == RETURNS:
             return self._returns_came(_ids(call_id, body), body)
         return self._control(kind, call_id, body, now)
+
+    def _no_room(self, ids: Sequence[int]) -> Event | None:
+        """Calls came for which the share must grow. None: it did; else what becomes of them."""
+        calls, most = len(self._serving) + len(ids), self.limits.in_flight
+        if calls > most:
+            raise LimitExceeded(f"more than {most} calls in flight")
+        try:
+            if self.share is not None:
+                self.share.grow(calls, most)
+        except LimitExceeded as error:  # others' calls are in the way, and the peer could not know
+            self._serving.update(dict.fromkeys(ids, 0))
+            self._came += len(ids)
+            return REFUSED, (ids, error), b"", NO_SEGMENTS
+        return None
 
     def _answered_some(self, call_id: int) -> None:
         if call_id in self._held:
@@ -220,8 +226,8 @@ class Connection:
         serving = self._serving
         if not serving.keys().isdisjoint(ids):
             raise ProtocolError(f"a call id among {ids[0]} to {ids[-1]} is in use")
-        if len(serving) + len(ids) > self._most_served:
-            raise LimitExceeded(f"more than {self._most_served} calls in flight")
+        if len(serving) + len(ids) > self._most_served and (full := self._no_room(ids)) is not None:
+            return full
         serving.update(dict.fromkeys(ids, 0))
         self._came += len(ids)
         return BURST, ids, body[COUNT_SIZE:], NO_SEGMENTS
@@ -279,39 +285,24 @@ class Connection:
 
     # --- the handshake -------------------------------------------------------------------------------------
 
-    def _open(self, data: bytes, events: list[Event]) -> bytes:
+    def _open(self, data: bytes, events: list[Event], now: float) -> bytes:
         """Read the peer's part of the handshake; what came behind it."""
-        self._greeting += data
-        if not MAGIC.startswith(self._greeting[: len(MAGIC)]):
-            raise ProtocolError(self._no_magic(self._greeting[: len(MAGIC)]))
-        first = first_frame(self._greeting, len(MAGIC), HELLO_BYTES)
-        if first is None:
+        done = self._opening.read(data)
+        if done is None:
             return b""
-        (kind, _, body, _), behind = first
-        expected = Kind.HELLO if self.role == "server" else Kind.WELCOME
-        if kind == Kind.REJECT and self.role == "client":
-            name, message = refused(body)
-            raise BY_NAME.get(name, ProtocolError)(f"the server refused the connection: {message}")
-        if kind != expected:
-            raise ProtocolError(f"the handshake begins with a frame of kind {kind}, not {expected.name}")
-        if self.role == "server":
-            agreement = agree(self._offer, Offer.from_bytes(body))
-            self._queue([MAGIC + frame(Kind.WELCOME, 0, welcome(agreement, self._offer))[0]])
-        else:
-            agreement = welcomed(body, self._offer)
+        agreement, behind = done
         self.agreement = agreement
         self.phase = Phase.OPEN
-        self._greeting = b""
         self._allowed = agreement.peer.in_flight
         self._peer_message = agreement.peer.message
+        proved = self._opening.proved
+        if proved is not None and proved.seconds is not None:
+            self.ends = now + proved.seconds
+            # Shadows the methods, so that who proved nothing that ends pays nothing for it.
+            self.due, self.tick = self._due_or_end, self._tick_or_end  # type: ignore[method-assign]  # as said
         events.append((OPENED, agreement, b"", NO_SEGMENTS))
         self._send_held()
         return behind
-
-    def _no_magic(self, came: bytes) -> str:
-        if self.role == "client":
-            return f"the other side does not speak rpcx: it answered {came!r}"
-        return f"the other side does not speak rpcx: it began with {came!r}"
 
     # --- what goes out -------------------------------------------------------------------------------------
 
@@ -415,7 +406,8 @@ class Connection:
         if segments or size > self._peer_message:
             self._check_size(size, segments)
         if self._serving.pop(call_id, None) is None:
-            return  # it ended with the connection
+            self.ended_late(1)
+            return
         if self._streamed:
             self._streamed.discard(call_id)
         if segments:
@@ -433,7 +425,8 @@ class Connection:
             return False
         for call_id in range(first, first + count):
             if self._serving.pop(call_id, None) is None:
-                return True  # they ended with the connection
+                self.ended_late(count)
+                return True
         self._out.append(PACK_HEADER(size, RETURNS, 0, 0, first) + count.to_bytes(COUNT_SIZE, "big") + body)
         return True
 
@@ -483,7 +476,7 @@ class Connection:
     @property
     def greeted(self) -> int:
         """Bytes of the peer's handshake that came, while it is not complete."""
-        return len(self._greeting)
+        return self._opening.greeted
 
     def held_back(self, count: int, now: float, *, took: bool) -> None:
         """``count`` of the bytes given out wait for the stream, which lately ``took`` some or none; 0: none wait."""
@@ -502,6 +495,15 @@ class Connection:
     def unsent(self) -> int:
         """Bytes that wait to leave, here and in the driver."""
         return self._backlog + sum(memoryview(buffer).nbytes for buffer in self._out)
+
+    @property
+    def serving(self) -> int:
+        """The peer's calls that are not answered."""
+        return len(self._serving)
+
+    def allow(self, calls: int) -> None:
+        """So many of them at once need not be asked for; its share's."""
+        self._most_served = calls
 
     @property
     def in_flight(self) -> tuple[int, int]:
@@ -549,6 +551,15 @@ class Connection:
             self._queue(frame(PING, 0, b""))
         return []
 
+    def _due_or_end(self) -> float | None:
+        due = Connection.due(self)
+        return min(due, self.ends) if due is not None and self.phase == Phase.OPEN else due
+
+    def _tick_or_end(self, now: float) -> list[Event]:
+        if now < self.ends or self.phase != Phase.OPEN:
+            return Connection.tick(self, now)
+        return self._fail(AuthenticationFailed("what the client proved has ended; connect anew, with a fresh proof"))
+
     def _idle(self) -> float:
         # The server asks later, so that usually only the client does; neither asks more often than the other allows.
         own = self.limits.ping_idle if self.role == "client" else self.limits.ping_idle * 1.5
@@ -569,17 +580,18 @@ class Connection:
         return [] if self.phase == Phase.CLOSED else self._fail(error)
 
     def reject(self, error: RpcxError) -> list[Event]:
-        """Take back the WELCOME that was just queued, and refuse instead; a server's, when it is told `OPENED`."""
-        self._out.clear()
-        self._queue([MAGIC + frame(Kind.REJECT, 0, refusal(type(error).__name__, str(error)))[0]])
+        """Take back the last word that was just queued, and refuse instead; a server's, when it is told `OPENED`."""
+        while self._out and self._out.pop() is not self._opening.last_word:
+            pass  # what was queued behind it goes too
+        self._queue([self._opening.retraction(type(error).__name__, str(error))])
         self._closed(error)
         return [(CLOSED, error, b"", NO_SEGMENTS)]
 
     def _fail(self, error: RpcxError, *, tell: bool = True) -> list[Event]:
         if self.phase == Phase.OPENING:
-            # A stranger who does not speak rpcx gets no answer.
-            if tell and self.role == "server" and self._greeting.startswith(MAGIC):
-                self._queue([MAGIC + frame(Kind.REJECT, 0, refusal(type(error).__name__, str(error)))[0]])
+            word = self._opening.rejection(type(error).__name__, str(error)) if tell and self.role == "server" else b""
+            if word:
+                self._queue([word])
         elif tell and self.phase == Phase.OPEN:
             self._queue(frame(GOODBYE, 0, refusal(type(error).__name__, str(error))))
         self._closed(error)
@@ -589,17 +601,28 @@ class Connection:
         self.phase = Phase.CLOSED
         self.error = error
         self._allowed = 0
-        self._serving.clear()
+        self._left_behind()
         self._streamed.clear()
         self._abandoned.clear()
 
     def abandon(self) -> tuple[list[object], list[object]]:
         """The tokens of our calls that will get no answer: those that left, and those that never did."""
+        self._left_behind()
         unsent = [self._calls.pop(call_id) for call_id in self._held]
         sent = list(self._calls.values())
         self._calls.clear()
         self._held.clear()
         return sent, unsent
+
+    def _left_behind(self) -> None:
+        if self.share is not None:
+            self.share.left(len(self._serving))
+        self._serving.clear()
+
+    def ended_late(self, count: int) -> None:
+        """So many of the peer's calls ended after the connection: nobody is answered, and their slots are free."""
+        if self.share is not None:
+            self.share.ended(count)
 
     # --- within --------------------------------------------------------------------------------------------
 

@@ -36,6 +36,8 @@ class Kind(IntEnum):
     HELLO = 1  # client → server, first: who I am, what I can
     WELCOME = 2  # server → client: agreed
     REJECT = 3  # server → client: not agreed, and why
+    PROOF = 4  # a step of an authenticator's exchange, within the handshake
+    ADMITTED = 5  # server → client: proved; the last word of the exchange
     CALL = 16
     ONEWAY = 17  # a call without answer; id is 0
     BATCH = 18  # many calls in one frame, answered by one RETURN

@@ -6,14 +6,15 @@
 
 The offer is JSON text of at most 8 KiB, read by the standard library: no formatter sees a byte before both
 sides agreed on it. Unknown keys are ignored, so that later versions can say more. A stranger whose first
-byte is wrong gets no answer at all: the magic begins with a byte that no text protocol sends.
+byte is wrong gets no answer at all: the magic begins with a byte that no text protocol sends. Where the client
+has to prove who it is, that follows (`rpcx.protocol.opening`).
 """
 
 import json
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal
 
-from rpcx.errors import ProtocolError
+from rpcx.errors import AuthenticationFailed, ProtocolError
 
 MAGIC: Final = b"\xabRPCX\x01\r\n"  # not text; \x01 is the major version; \r\n catches newline mangling
 VERSION: Final = 1
@@ -22,8 +23,12 @@ HANDSHAKE_SECONDS: Final = 10.0  # to shake hands (OpenSSH 120, NATS 2)
 MESSAGE_BYTES: Final = 64 << 20  # one message; numpy users need more than gRPC's 4 MiB
 LEAST_MESSAGE: Final = 1024  # bytes of one message that every end must take
 IN_FLIGHT: Final = 1024  # calls begun and not answered, per connection (HTTP/2 servers: 100)
+PRINCIPAL_IN_FLIGHT: Final = 4096  # … of one principal's connections
+HOST_IN_FLIGHT: Final = 16384  # … of all
 WINDOW: Final = 64  # stream items sent ahead of the consumer
 MIN_PING: Final = 5.0  # seconds between two pings of one end (gRPC: 5 minutes)
+
+Role = Literal["client", "server"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,9 +44,12 @@ class Limits:
     min_ping: float = MIN_PING  # between two pings of the peer's, which is told so; who does not heed it is closed
     frame_seconds: float = 10.0  # a frame once begun must be complete after this, plus 1 s for each 64 KiB
     handshake: float = HANDSHAKE_SECONDS
+    in_flight_per_principal: int = PRINCIPAL_IN_FLIGHT  # of all its connections to a host, the owner's excepted
+    in_flight_per_host: int = HOST_IN_FLIGHT  # of all connections to a host
 
     def __post_init__(self) -> None:
-        for name, least in (("message", LEAST_MESSAGE), ("in_flight", 1), ("window", 1)):
+        ones = ("in_flight", "in_flight_per_principal", "in_flight_per_host", "window")
+        for name, least in (("message", LEAST_MESSAGE), *((name, 1) for name in ones)):
             value = getattr(self, name)
             if not isinstance(value, int) or value < least:
                 raise ValueError(f"Limits({name}={value!r}): an integer of at least {least} is needed")
@@ -60,25 +68,25 @@ class Offer:
     window: int = WINDOW
     min_ping: float = 0.0  # seconds between two pings of the other end's; 0: it does not matter
     capabilities: tuple[str, ...] = ("batch", "streams", "references")
+    authenticators: tuple[str, ...] = ()  # a client's by preference; a server's are demanded
+    nonce: str = ""  # 64 random hexadecimal digits, where there are authenticators
 
     def to_bytes(self) -> bytes:
-        pings = {"ping": round(self.min_ping * 1000)} if self.min_ping else {}
-        return json.dumps(
-            {
-                "version": VERSION,
-                "formatters": self.formatters,
-                "sinks": self.sinks,
-                "name": self.name,
-                "session": self.session,
-                "limits": {
-                    "message": self.message,
-                    "in_flight": self.in_flight,
-                    "window": self.window,
-                    **pings,
-                },
-                "capabilities": self.capabilities,
-            }
-        ).encode()
+        limits: dict[str, int] = {"message": self.message, "in_flight": self.in_flight, "window": self.window}
+        if self.min_ping:
+            limits["ping"] = round(self.min_ping * 1000)
+        said = {
+            "version": VERSION,
+            "formatters": self.formatters,
+            "sinks": self.sinks,
+            "name": self.name,
+            "session": self.session,
+            "limits": limits,
+            "capabilities": self.capabilities,
+        }
+        if self.authenticators:
+            said |= {"authenticators": self.authenticators, "nonce": self.nonce}
+        return json.dumps(said).encode()
 
     @classmethod
     def from_bytes(cls, body: bytes) -> "Offer":
@@ -100,6 +108,8 @@ class Offer:
             window=_count(limits, "window"),
             min_ping=_count(limits, "ping", 0) / 1000,
             capabilities=_texts(data, "capabilities"),
+            authenticators=_texts(data, "authenticators"),
+            nonce=_text(data, "nonce"),
         )
 
 
@@ -110,6 +120,7 @@ class Agreement:
     formatter: str
     sinks: tuple[str, ...]
     peer: Offer  # the other end's offer: its limits bind what we send
+    authenticator: str = ""  # by which the client proves who it is; empty: neither end has any
 
 
 def agree(ours: Offer, theirs: Offer) -> Agreement:
@@ -117,7 +128,11 @@ def agree(ours: Offer, theirs: Offer) -> Agreement:
 
     Raises:
         ProtocolError: no common formatter, or other sinks; the message names both sides' lists.
+        AuthenticationFailed: no common authenticator, where one of them has any; likewise.
     """
+    authenticator = next((name for name in theirs.authenticators if name in ours.authenticators), "")
+    if not authenticator and (ours.authenticators or theirs.authenticators):
+        raise AuthenticationFailed(_no_authenticator(theirs.authenticators, ours.authenticators))
     for name in theirs.formatters:
         if name in ours.formatters:
             break
@@ -131,7 +146,7 @@ def agree(ours: Offer, theirs: Offer) -> Agreement:
             f"the sinks differ{_first_difference(ours.sinks, theirs.sinks)}: "
             f"the client has {_listed(theirs.sinks)}, the server {_listed(ours.sinks)}"
         )
-    return Agreement(name, ours.sinks, theirs)
+    return Agreement(name, ours.sinks, theirs, authenticator)
 
 
 def welcome(agreement: Agreement, ours: Offer) -> bytes:
@@ -146,6 +161,8 @@ def welcome(agreement: Agreement, ours: Offer) -> bytes:
         window=ours.window,
         min_ping=ours.min_ping,
         capabilities=ours.capabilities,
+        authenticators=(agreement.authenticator,) if agreement.authenticator else (),
+        nonce=ours.nonce,
     )
     return narrowed.to_bytes()
 
@@ -156,7 +173,12 @@ def welcomed(body: bytes, ours: Offer) -> Agreement:
     known = len(theirs.formatters) == 1 and theirs.formatters[0] in ours.formatters
     if not known or theirs.sinks != ours.sinks:
         raise ProtocolError("the server agreed to something that was not offered")
-    return Agreement(theirs.formatters[0], theirs.sinks, theirs)
+    if ours.authenticators and not theirs.authenticators:  # it does not know of them: nothing would be proved
+        raise AuthenticationFailed(_no_authenticator(ours.authenticators, ()))
+    authenticator = next(iter(theirs.authenticators), "")
+    if len(theirs.authenticators) > 1 or (authenticator and authenticator not in ours.authenticators):
+        raise ProtocolError("the server wants a proof that was not offered")
+    return Agreement(theirs.formatters[0], theirs.sinks, theirs, authenticator)
 
 
 def refusal(kind: str, message: str) -> bytes:
@@ -204,6 +226,13 @@ def _count(data: dict[str, object], key: str, least: int = 1) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or not least <= value < 1 << 40:
         raise ProtocolError(f"the handshake's limit {key!r} is not a number of at least {least}")
     return value
+
+
+def _no_authenticator(client: tuple[str, ...], server: tuple[str, ...]) -> str:
+    return (
+        f"no common authenticator: the client has {_listed(client)}, the server {_listed(server)}; "
+        "give both ends the same, as in authenticators=[...]"
+    )
 
 
 def _listed(names: tuple[str, ...]) -> str:

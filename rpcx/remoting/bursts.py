@@ -140,7 +140,7 @@ class IncomingBurst(IncomingCall):
 
     def cancel(self, call_id: int = 0) -> None:
         if not call_id:
-            self._todo.clear()
+            self.endpoint.ended_late(sum(1 for _ in self._taken()))
         if call_id in (0, self.call_id):
             super().cancel()
 

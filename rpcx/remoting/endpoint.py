@@ -18,7 +18,7 @@ system call runs. Envelopes are positional lists:
 import functools
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from typing import Any
 
 from rpcx.abc import Buffer, Job, Link
@@ -37,6 +37,7 @@ from rpcx.protocol.connection import (
     ITEM_NOW,
     ONEWAY,
     OPENED,
+    REFUSED,
     RELEASE,
     RETURN,
     RETURN_NOW,
@@ -49,6 +50,7 @@ from rpcx.remoting.objects import ObjectTable
 from rpcx.remoting.outgoing import Outgoing
 from rpcx.remoting.pending import Pending
 from rpcx.remoting.proxy import Flavour
+from rpcx.remoting.slots import Slots
 from rpcx.sinks.chain import Chain
 
 
@@ -157,6 +159,10 @@ class Endpoint(Outgoing, Incoming):
             self._peer_said(lambda: self._peer_released(body), now)
         elif kind == OPENED:
             self._opened(token)
+        elif kind == REFUSED:
+            ids, error = token
+            for call_id in ids:
+                self._refuse(call_id, error, now)
         elif kind == DROPPED:
             # References in it are counted, and given back at once.
             self._peer_said(lambda: self._decode(body, segments), now)
@@ -174,6 +180,10 @@ class Endpoint(Outgoing, Incoming):
                 events = self._connection.fail(wrong)
             self._handle(events, now)
 
+    def _refuse(self, call_id: int, error: Exception, now: float) -> None:
+        refuse = functools.partial(super()._refuse, call_id, error, now)
+        self._peer_said(refuse, now)  # whom a sink cannot answer is cut off
+
     def _opened(self, agreement: Any) -> None:
         self._chain = chain = self._make_chain(agreement.formatter)
         self._encode = chain.encode
@@ -186,6 +196,8 @@ class Endpoint(Outgoing, Incoming):
         self._window = min(self._window, agreement.peer.window)
         if self._on_open is not None:
             self._on_open(self)
+        if self._connection.ends:
+            self._link.rearm()
         self.opened.resolve(OPENED, b"", ())
 
     # --- ends --------------------------------------------------------------------------------------------------
@@ -200,6 +212,11 @@ class Endpoint(Outgoing, Incoming):
                 ref.endpoint = self
                 self._imports[uri] = weak
         before.successor = self
+
+    def take_share(self, slots: Slots, key: Hashable, whose: str | None) -> None:
+        """Its calls in flight count for the principal ``key``, if it has a name, and for the host."""
+        with self._lock:
+            self._connection.share = slots.share(self._connection, key, whose)
 
     @property
     def progress(self) -> int:

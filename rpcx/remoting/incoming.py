@@ -221,6 +221,11 @@ class Incoming(Wire):
             if isinstance(error, ProtocolError):
                 self._made_no_sense(now)
 
+    def ended_late(self, count: int) -> None:
+        """So many calls, of a connection that is over, will not even begin."""
+        with self._lock:
+            self._connection.ended_late(count)
+
     def _made_no_sense(self, now: float) -> None:
         """A call of the peer's did not. Now and then that is allowed."""
         with self._lock:

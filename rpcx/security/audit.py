@@ -9,6 +9,7 @@ One test and nothing else until a host keeps a log. Arguments and results of cal
     auth-ok         a peer is known and connected        create         a client made an object, or failed to
     auth-fail       a peer did not prove who it is       lease-expire   an object ended, and why
     key-change      whose keys are trusted has changed   revoke         a live session lost its trust
+    impersonate     a method acted as its caller
 """
 
 import os

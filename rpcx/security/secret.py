@@ -106,7 +106,7 @@ class SecretSide:
         check_alpn(tls)
         if not tls.session_reused or tls.getpeercert(binary_form=True):
             raise AuthenticationFailed("the other side did not prove that it knows the secret")
-        facts.principal, facts.roles = self._name, frozenset({self._name})
+        facts.principal, facts.roles, facts.private = self._name, frozenset({self._name}), True
 
     def explain(self, error: ssl.SSLError | None, facts: PeerFacts, stage: str) -> RpcxError:
         if self.is_server:

@@ -14,6 +14,7 @@ TLS 1.3 only, since everything else has modes to avoid. No session tickets: resu
 with it revocation. ALPN must say ``rpcx/1``, so that no other protocol's bytes can be steered here.
 """
 
+import hashlib
 import logging
 import ssl
 from typing import Final
@@ -21,7 +22,8 @@ from typing import Final
 from rpcx.abc import PeerFacts
 from rpcx.errors import AuthenticationFailed, ConnectionLost, NotSent, ProtocolError, RpcxError
 from rpcx.security import audit
-from rpcx.security.identity import Identity, fingerprint_of, own_identity
+from rpcx.security.files import read_private
+from rpcx.security.identity import Identity, certificate_of, fingerprint_of, own_identity
 from rpcx.security.tls import TlsSession
 from rpcx.security.trust import Principal, TrustStore
 
@@ -88,6 +90,7 @@ class ServerSide:
         if principal is None:
             raise AuthenticationFailed(f"its key {fingerprint_of(certificate)} is not trusted here")
         _note(facts, principal.fingerprint, principal, self.identity)
+        _seal(facts, _shown(tls), certificate)
 
     def explain(self, error: ssl.SSLError | None, facts: PeerFacts, stage: str) -> RpcxError:
         if error is None:
@@ -137,7 +140,7 @@ class ServerSide:
                 log.warning("%s: the key of %s is trusted no more: closed", facts, facts.principal)
                 audit.event("revoke", peer=facts, result="its key is trusted no more")
                 session.end(AuthenticationFailed(f"the key {facts.fingerprint} is trusted no more"))
-            elif (principal.name, principal.roles) != (facts.principal, facts.roles):
+            elif (principal.name, principal.roles) != session.judged:
                 # What it may do was decided when it connected; its client connects anew by itself.
                 log.info("%s: %s has another name or other roles now: closed", facts, facts.principal)
                 audit.event("revoke", peer=facts, result="it has another name or other roles now")
@@ -184,6 +187,7 @@ class ClientSide:
                 f"rpcx keys pin {self._server} {shown}"
             )
         _note(facts, shown, principal, self.identity)
+        _seal(facts, certificate, _shown(tls))
 
     def _other_key(self, shown: str, known: str) -> str:
         source = "the URL demands" if self._pin is not None else "it had before (known_servers)"
@@ -229,8 +233,15 @@ class ClientSide:
         """Nothing to forget."""
 
 
+class _Context(ssl.SSLContext):
+    """Remembers its certificate, which OpenSSL does not tell; the file may have another by now."""
+
+    shown: bytes  # DER
+
+
 def _context(protocol: int, identity: Identity) -> ssl.SSLContext:
-    context = ssl.SSLContext(protocol)
+    context = _Context(protocol)
+    context.shown = certificate_of(read_private(identity.certificate_file, secret=False), identity.certificate_file)
     context.minimum_version = context.maximum_version = ssl.TLSVersion.TLSv1_3
     context.load_cert_chain(identity.certificate_file, identity.key_file)
     context.set_alpn_protocols([ALPN])
@@ -242,6 +253,18 @@ def check_alpn(tls: ssl.SSLObject) -> None:
     chosen = tls.selected_alpn_protocol()
     if chosen != ALPN:
         raise ProtocolError(f"the other side speaks {chosen or 'no protocol by name'}, not {ALPN}")
+
+
+def _shown(tls: ssl.SSLObject) -> bytes:
+    """The certificate that this end shows, DER."""
+    context = tls.context
+    assert isinstance(context, _Context)
+    return context.shown
+
+
+def _seal(facts: PeerFacts, server: bytes, client: bytes) -> None:
+    facts.private = True
+    facts.certificates = hashlib.sha256(server).digest() + hashlib.sha256(client).digest()
 
 
 def _note(facts: PeerFacts, fingerprint: str, principal: Principal | None, own: Identity) -> None:

@@ -86,6 +86,7 @@ class TlsSession:
     def __init__(self, inner: Session, side: Side, facts: PeerFacts) -> None:
         self.facts = facts
         self.certificate = b""  # of the peer, DER; set when it has proved its key, empty with a shared secret
+        self.judged: tuple[str | None, frozenset[str]] = (None, frozenset())  # principal and roles then
         self.receive: Callable[[bytes, float], Sequence[Job]] = self._shake
         self.outgoing: Callable[[], Sequence[Buffer]] = self._raw
         self.wanted = inner.wanted  # the method itself: asked before each read
@@ -212,6 +213,7 @@ class TlsSession:
         if refusal is not None:
             return self._refuse(refusal, now)
         self.certificate = self._tls.getpeercert(binary_form=True) or b""
+        self.judged = self.facts.principal, self.facts.roles
         self._stage = "open" if self._side.is_server else "proved"
         self._until = 0.0
         self.receive, self.outgoing = self._unseal, self._seal

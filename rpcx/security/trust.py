@@ -2,6 +2,7 @@
 
 ``authorized/NAME.pem``   the keys of a principal, and its roles (`rpcx.security.records`)
 ``authorities/REALM.pem`` certificates of authorities, whose leaves are principals ``NAME@REALM``
+``issuers/REALM.pem``     the keys of somebody whose tokens name principals ``NAME@REALM`` (`rpcx.security.tokens`)
 ``known_servers``         the key that a server must have, a line each: ``host:port sha256:…``
 ``revoked``               fingerprints that are trusted no more, whatever else says so
 
@@ -16,6 +17,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from rpcx.errors import AccessDenied
 from rpcx.security.authority import Authority, read_authority
@@ -39,6 +43,14 @@ class Principal:
     roles: frozenset[str]
 
 
+@dataclass(frozen=True, slots=True)
+class Issuer:
+    """Somebody whose tokens are believed."""
+
+    key: Ed25519PublicKey
+    realm: str  # that it speaks for; empty: this user itself, who names whom it likes
+
+
 class TrustStore:
     """The keys that are trusted. Files that changed are noticed within half a second.
 
@@ -50,13 +62,14 @@ class TrustStore:
     def __init__(self, directory: Path, clock: Callable[[], datetime.datetime] | None = None) -> None:
         self._directory = directory
         self._now = clock or functools.partial(datetime.datetime.now, datetime.UTC)
-        self._own = own_identity(directory)
+        self.own = own_identity(directory)
         self._seen: object = None  # what the files looked like
         self._looked = -LOOK_SECONDS  # when, in monotonic seconds
         self._expires: datetime.datetime | None = None  # when the first key that is being replaced ends
         self._generation = 0
         self._keys: dict[str, tuple[Principal, bytes]] = {}  # by fingerprint
         self._authorities: list[Authority] = []
+        self._issuers: dict[str, Issuer] = {}  # by fingerprint
         self._revoked: frozenset[str] = frozenset()
         self._refresh()
 
@@ -88,6 +101,11 @@ class TrustStore:
             if issued is not None:
                 return Principal(f"{issued.name}@{authority.realm}", fingerprint, issued.roles)
         return None
+
+    def issuer(self, fingerprint: str) -> Issuer | None:
+        """Whose key signs tokens that are believed; None: nobody's."""
+        self._refresh()
+        return self._issuers.get(fingerprint)
 
     def certificates(self) -> list[bytes]:
         """What a handshake may end at, DER: the trusted certificates and the authorities'."""
@@ -155,14 +173,14 @@ class TrustStore:
     def _files(self) -> Iterable[Path]:
         yield self._directory / "revoked"
         yield self._directory / NEXT_KEY
-        for folder in ("authorized", "authorities"):
+        for folder in ("authorized", "authorities", "issuers"):
             yield self._directory / folder
             yield from sorted((self._directory / folder).glob("*.pem"))
 
     def _load(self) -> None:
         now = self._now()
-        own = Principal(OWNER, self._own.fingerprint, frozenset({OWNER}))
-        keys = {own.fingerprint: (own, self._own.certificate)}
+        own = Principal(OWNER, self.own.fingerprint, frozenset({OWNER}))
+        keys = {own.fingerprint: (own, self.own.certificate)}
         keys.update(self._next_key())
         untils = []
         for name, record in self.records().items():
@@ -172,14 +190,31 @@ class TrustStore:
                 if not key.ended(now):
                     keys.setdefault(key.fingerprint, (_principal(name, key, record), key.certificate))
         self._expires = min(untils, default=None)
+        issuers = {own.fingerprint: _issuer(self.own.certificate, ""), **self._other_issuers(now)}
         try:
             self._revoked = frozenset(self.revoked())
             authorities = self.authorities()
         except OSError as error:
             log.error("nobody but this user is trusted: %s", error)  # noqa: TRY400  # likewise
             keys, authorities = {own.fingerprint: keys[own.fingerprint]}, []
+            issuers = {own.fingerprint: issuers[own.fingerprint]}
         self._keys = {fingerprint: known for fingerprint, known in keys.items() if fingerprint not in self._revoked}
+        self._issuers = {key: issuer for key, issuer in issuers.items() if key not in self._revoked}
         self._authorities = authorities
+
+    def _other_issuers(self, now: datetime.datetime) -> dict[str, Issuer]:
+        """What is in ``issuers``; a key of this user's own stays its own."""
+        found: dict[str, Issuer] = {}
+        for file in sorted((self._directory / "issuers").glob("*.pem")):
+            try:
+                realm = checked_name(file.stem, "realm")
+                record = read_record(read_private(file, secret=False))
+                keys = [key for key in record.keys if not key.ended(now)]
+                found |= {key.fingerprint: _issuer(key.certificate, realm) for key in keys}
+            except (ValueError, OSError) as error:
+                log.error("%s issues no tokens: %s", file, error)  # noqa: TRY400  # the reason is enough
+        found.pop(self.own.fingerprint, None)
+        return found
 
     def _next_key(self) -> dict[str, tuple[Principal, bytes]]:
         """This user's coming key is its own too."""
@@ -191,6 +226,13 @@ class TrustStore:
             log.error("%s: %s", self._directory / NEXT_KEY, error)  # noqa: TRY400  # likewise
             return {}
         return {key.fingerprint: (Principal(OWNER, key.fingerprint, frozenset({OWNER})), key.certificate)}
+
+
+def _issuer(certificate: bytes, realm: str) -> Issuer:
+    key = x509.load_der_x509_certificate(certificate).public_key()
+    if not isinstance(key, Ed25519PublicKey):
+        raise ValueError(f"tokens are signed by Ed25519 keys, not by a {type(key).__name__}")  # noqa: TRY004  # a file's
+    return Issuer(key, realm)
 
 
 def _principal(name: str, key: TrustedKey, record: Record) -> Principal:

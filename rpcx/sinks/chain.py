@@ -132,6 +132,12 @@ def load_sinks(sinks: Sequence[Sink | str]) -> list[Sink]:
     return loaded
 
 
+def for_connection(sinks: Sequence[Sink]) -> list[Sink]:
+    """Sinks for one connection: one that has ``connected()`` gives an own one to each."""
+    given: Sequence[Any] = sinks  # Any: told apart by what they have
+    return [sink.connected() if hasattr(sink, "connected") else sink for sink in given]
+
+
 def negotiated(sinks: Sequence[Sink]) -> tuple[str, ...]:
     """The names both ends must agree on."""
     return tuple(sink.name for sink in sinks if not getattr(sink, "local", False))

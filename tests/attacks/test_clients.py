@@ -8,7 +8,7 @@ import logging
 import socket
 import threading
 import time
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 
 import msgpack
 import psutil
@@ -280,3 +280,32 @@ def test_a_strangers_words_make_no_lines_in_the_log(caplog):
     said = [record.getMessage() for record in caplog.records if record.name.startswith("rpcx")]
     assert said, "the one-way call that failed is told"
     assert not [text for text in said if any(ord(letter) < 32 or ord(letter) == 127 for letter in text)]
+
+
+@both
+def test_many_connections_have_no_more_in_flight_than_the_host_lets_them(serving):
+    """And leaving frees no slot before the work has ended."""
+    gate.clear()
+    resting.clear()
+    with offered(serving, limits=rpcx.Limits(in_flight_per_host=40)) as (host, url):
+        with ExitStack() as stack:
+            for _ in range(4):
+                sock = stack.enter_context(hostile(url))
+                sock.sendall(b"".join(call(number, "rest") for number in range(1, 31)))
+            assert eventually(lambda: host.stats()["calls_refused"] >= 120 - 44)
+            refused = host.stats()["calls_refused"]
+            assert refused <= 120 - 40
+            sock.settimeout(5)
+            answer = sock.recv(65536)
+            assert b"LimitExceeded" in answer
+            assert b"try again" in answer
+            assert good_call_takes(url) < 0.5, "a call at a time needs no slot"
+        assert eventually(lambda: host.stats()["connections"] == 0)
+        assert host.stats()["slots"] >= 36
+        with hostile(url) as again:
+            again.sendall(b"".join(call(number, "rest") for number in range(1, 31)))
+            assert eventually(lambda: host.stats()["calls_refused"] >= refused + 20)
+            gate.set()
+            assert eventually(lambda: host.stats()["slots"] <= 30)
+        assert eventually(lambda: host.stats()["slots"] == 0)
+        assert good_call_takes(url) < 0.5

@@ -23,6 +23,11 @@ from rpcx.interop.dotnet.reader import read as read_nrbf
 from rpcx.protocol.connection import BATCH, BURST, CALL, ONEWAY, RELEASE, Connection
 from rpcx.protocol.frames import HEADER, FrameReader
 from rpcx.protocol.handshake import MAGIC, Limits, Offer
+from rpcx.security import envelope as envelopes
+from rpcx.security.cards import read_card
+from rpcx.security.compact import claims_of
+from rpcx.security.compact import parse as parse_token
+from rpcx.security.envelope import EnvelopeRefused, Header
 from rpcx.security.records import read_record
 from rpcx.sinks.formatters import JsonFormatter, MsgpackFormatter
 from rpcx.sinks.values import Values
@@ -79,6 +84,22 @@ def url(data: bytes) -> None:
 def record(data: bytes) -> None:
     """A file of trusted keys."""
     allowing(ValueError, lambda: read_record(data))
+
+
+def token(data: bytes) -> None:
+    """A compact token, and what it claims, read as if it were believed."""
+    allowing(ValueError, lambda: claims_of(parse_token(data).body))
+    allowing(ValueError, lambda: claims_of(data))
+
+
+def sealed(data: bytes) -> None:
+    """An envelope, of a sender whose signature never fits."""
+    allowing(EnvelopeRefused, lambda: envelopes.open(data, keys=lambda _: None, senders=lambda _: None, context=""))
+
+
+def card(data: bytes) -> None:
+    """Somebody's key card."""
+    allowing(ValueError, lambda: read_card(base64.b64encode(data)))
 
 
 def nrbf(data: bytes) -> None:
@@ -201,6 +222,14 @@ ENDPOINT_SEEDS = [
 ]
 MESSAGES = [["bank", "anything", [value], None] for value in VALUE_SEEDS]
 
+CLAIMS = b'{"sub":"ann","roles":["teller"],"aud":"bank","iat":100,"exp":200,"cnf":{"spki":"sha256:' + b"A" * 43 + b'"}}'
+TOKEN_HEAD = b'{"alg":"EdDSA","kid":"sha256:' + b"A" * 43 + b'","typ":"rpcx+jwt"}'
+TOKEN_SEEDS = [
+    b".".join(base64.urlsafe_b64encode(part).rstrip(b"=") for part in (TOKEN_HEAD, CLAIMS, bytes(64))),
+    CLAIMS,
+    b'{"sub":"ann"}',
+]
+
 TARGETS: dict[str, tuple[Callable[[bytes], object], list[bytes]]] = {
     "frames": (frames, [*FROM_VECTORS]),
     "handshake": (handshake, [*FROM_VECTORS]),
@@ -212,6 +241,9 @@ TARGETS: dict[str, tuple[Callable[[bytes], object], list[bytes]]] = {
         [b"tcp://127.0.0.1:4000/bank?key=sha256:x", b"pipe://bank/x", b"tcp://[::1]:1", b"dotnet+tcp://h:1/a"],
     ),
     "record": (record, [b"roles: a\n-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"]),
+    "token": (token, TOKEN_SEEDS),
+    "envelope": (sealed, [Header(1, 5, bytes(16), bytes(32), bytes(16), "queue").pack() + bytes(48 + 64)]),
+    "card": (card, [b"rpcxcrd1" + bytes([1, 0, 3]) + b"abc" + bytes(32 + 64)]),
     "nrbf": (nrbf, [*RECORDED]),
     "dotnet": (dotnet, [request(body, "/app/bank") for body in RECORDED]),
     "endpoint": (endpoint, ENDPOINT_SEEDS),

@@ -1,10 +1,14 @@
 """Two ends of a connection, joined without a network and with a clock that stands still."""
 
+import hashlib
 from collections.abc import Iterable
 from itertools import pairwise
 
-from rpcx.protocol.connection import CLOSED, Connection, Event, Role
-from rpcx.protocol.handshake import Limits, Offer
+from rpcx.abc import Binding, PeerFacts, Proved
+from rpcx.errors import AuthenticationFailed
+from rpcx.protocol.connection import CLOSED, Connection, Event
+from rpcx.protocol.handshake import Limits, Offer, Role
+from rpcx.protocol.opening import Authentication
 
 NOW = 1000.0  # seconds; where the clock stands unless a test moves it
 
@@ -29,6 +33,68 @@ class Pair:
         """The other end's events for all that ``sender`` has ready."""
         receiver = self.server if sender is self.client else self.client
         return receiver.receive(sent(sender), now)
+
+
+class Digest:
+    """The authenticator of the vectors: a digest that shows what an exchange is tied to, and proves nothing.
+
+    client: NAME ‖ SHA-256(text("client", NAME))      server: "more"      client: as often as it is asked, "more"
+    server, admitting: SHA-256(text("server", NAME))
+    """
+
+    name = "digest"
+    shows_secret = False
+
+    def __init__(self, principal: str = "ann", rounds: int = 1, seconds: float | None = None) -> None:
+        self.proved = Proved(principal, frozenset({"teller"}), seconds)
+        self.rounds = rounds
+
+    def client(self, binding: Binding) -> "DigestEnd":
+        return DigestEnd(self, binding)
+
+    def server(self, binding: Binding) -> "DigestJudge":
+        return DigestJudge(self, binding)
+
+
+class DigestEnd:
+    def __init__(self, shared: Digest, binding: Binding) -> None:
+        self.shared = shared
+        self.binding = binding
+
+    def digest(self, role: str) -> bytes:
+        return hashlib.sha256(self.binding.text(role, self.shared.proved.principal.encode())).digest()
+
+    def step(self, message: bytes):
+        return message or self.shared.proved.principal.encode() + self.digest("client")
+
+    def admitted(self, message: bytes) -> None:
+        if message != self.digest("server"):
+            raise AuthenticationFailed("the server's digest is another")
+
+
+class DigestJudge(DigestEnd):
+    rounds = 0
+
+    def step(self, message: bytes):
+        wanted = b"more" if self.rounds else self.shared.proved.principal.encode() + self.digest("client")
+        if message != wanted:
+            raise AuthenticationFailed("the client's digest is another")
+        self.rounds += 1
+        if self.rounds <= self.shared.rounds:
+            return b"more", None
+        return self.digest("server"), self.shared.proved
+
+
+def asking(*authenticators, nonce: str = "11" * 32) -> dict:
+    """The fields of an offer that has them."""
+    return {"authenticators": tuple(each.name for each in authenticators), "nonce": nonce} if authenticators else {}
+
+
+def authenticated(role: Role, *authenticators, facts: PeerFacts | None = None, limits: Limits = Limits(), **fields):
+    """One end of a connection that has these authenticators."""
+    fields = {"name": role, **asking(*authenticators, nonce="11" * 32 if role == "client" else "22" * 32), **fields}
+    asked = Authentication(authenticators, facts or PeerFacts("test", "pair")) if authenticators else None
+    return Connection(role, offer(limits, **fields), limits, NOW, asked)
 
 
 def sent(connection: Connection) -> bytes:

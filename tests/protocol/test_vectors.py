@@ -22,7 +22,7 @@ from rpcx.protocol.frames import IN_ORDER, Kind
 from rpcx.protocol.handshake import HELLO_BYTES, MAGIC, Limits, Offer
 from rpcx.sinks.formatters import JsonFormatter, MsgpackFormatter
 from rpcx.sinks.values import Values
-from tests.protocol.pair import NOW, in_pieces, offer, sent
+from tests.protocol.pair import NOW, Digest, authenticated, in_pieces, sent
 
 VECTORS = json.loads((Path(__file__).parents[2] / "schemas" / "wire_vectors.json").read_text(encoding="utf-8"))
 STEPS = {vector["name"]: vector for vector in VECTORS if vector["layer"] == "connection"}
@@ -75,10 +75,7 @@ def story(name: str) -> list[dict]:
 def told(name: str) -> dict[str, Connection]:
     """Both ends, after every step before ``name``."""
     first = story(name)[0]
-    ends = {
-        role: Connection(role, offer(LIMITS, name=role, **(first.get(f"{role} offers") or {})), LIMITS, NOW)
-        for role in ("client", "server")
-    }
+    ends = {role: made(role, **(first.get(f"{role} offers") or {})) for role in ("client", "server")}
     for step in story(name)[:-1]:
         sender, receiver = roles(step)
         if step["action"]:
@@ -86,6 +83,10 @@ def told(name: str) -> dict[str, Connection]:
         assert sent(ends[sender]).hex() == step["hex"], step["name"]
         ends[receiver].receive(bytes.fromhex(step["hex"]), NOW)
     return ends
+
+
+def made(role: str, authenticators: list | None = None, **offers) -> Connection:
+    return authenticated(role, *(Digest() for _ in authenticators or ()), limits=LIMITS, **offers)
 
 
 def roles(step: dict) -> tuple[str, str]:

@@ -132,7 +132,7 @@ def test_the_end_of_a_lease_and_a_limit_are_in_it_too(tmp_path):
             (endpoint,) = host._realm.endpoints
             from rpcx.errors import LimitExceeded
 
-            endpoint._refuse(10_001, LimitExceeded("too deep"))
+            endpoint._refuse(10_001, LimitExceeded("too deep"), 0.0)
     said = events(file)
     (expired,) = [each for each in said if each["event"] == "lease-expire"]
     assert expired["object_type"] == "Short"
