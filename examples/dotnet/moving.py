@@ -6,7 +6,6 @@ Needs Mono's compiler and runtime (Debian: apt-get install mono-runtime mono-mcs
 import shutil
 import socket
 import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,13 +20,15 @@ HERE = Path(__file__).parent
 def main() -> None:
     """All steps, one after the other."""
     if not (shutil.which("mono") and shutil.which("mcs")):
-        sys.exit("this example needs Mono: apt-get install mono-runtime mono-mcs libmono-system-runtime4.0-cil")
+        print("skipped: this example needs Mono: apt-get install mono-runtime mono-mcs libmono-system-runtime4.0-cil")
+        return
     with tempfile.TemporaryDirectory() as directory:
         built = Path(directory)
         compile_programs(built)
         port = free_port()
         new_programs_in_python(built, port)
         server_in_python(built, port)
+        without_dotnet()
 
 
 def new_programs_in_python(built: Path, port: int) -> None:
@@ -52,6 +53,19 @@ def server_in_python(built: Path, port: int) -> None:
             print("Python client, Python server:", remote.get_value())
             remote.set_value("from a pipe")
         print("C# client, the same object:", old_client(built, port))
+
+
+def without_dotnet() -> None:
+    """The last C# client is gone: one line less, and its port is closed."""
+    host = rpcx.Host()
+    host.register(RemoteObject)
+    host.listen("pipe://moving")
+    with host, rpcx.connect("pipe://moving") as server:
+        remote = server.get(RemoteObject)
+        with rpcx.batch(remote) as calls:  # what .NET did not have
+            calls.set_value("one message")
+            found = calls.get_value()
+        print("Python client, Python server, no .NET:", found.result())
 
 
 # --- the old programs -----------------------------------------------------------------------------------------

@@ -1,5 +1,6 @@
 """The steps from .NET Remoting to rpcx: the example runs, and the page shows what the example does."""
 
+import os
 import re
 import shutil
 import subprocess
@@ -29,7 +30,17 @@ def test_every_step_runs_with_a_client_that_is_never_changed():
         "C# client, Python server: nothing yet",
         "Python client, Python server: 000",
         "C# client, the same object: from a pipe",
+        "Python client, Python server, no .NET: one message",
     ]
+
+
+def test_without_mono_it_says_what_it_needs(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-m", "examples.dotnet.moving"],
+        cwd=ROOT, env={**os.environ, "PATH": str(tmp_path)}, capture_output=True, text=True, timeout=50, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("skipped: this example needs Mono: apt-get install")
 
 
 def test_the_page_shows_the_example():
@@ -37,6 +48,6 @@ def test_the_page_shows_the_example():
     shop = ROOT / "tests" / "interop" / "dotnet" / "shop.py"  # what runs against C#
     code = "\n".join(path.read_text() for path in (*EXAMPLE.glob("*.py"), shop))
     blocks = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
-    assert len(blocks) == 6
+    assert len(blocks) == 7
     for block in blocks:
         assert block.rstrip() in code, block
