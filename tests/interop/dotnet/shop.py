@@ -88,7 +88,9 @@ ECHOES = {
     "array_list": dotnet.ArrayList, "object": Any, "color": Color, "tiny": Tiny, "point": Point,
     "points": dotnet.Array[Point], "colors": dotnet.Array[Color], "person": Person, "people": list[Person],
     "maybe": dotnet.Int32 | None, "times": dotnet.Array[dotnet.DateTime], "decimals": dotnet.Array[dotnet.Decimal],
-    "node": Node, "register": dict[dotnet.Guid, Person],
+    "node": Node, "register": dict[dotnet.Guid, Person], "cube": dotnet.Array3D[int], "lists": dict[str, list[int]],
+    "point_list": list[Point], "persons": dotnet.Array[Person | None], "words": dotnet.Array2D[str | None],
+    "marks": dict[Color, Point],
 }  # fmt: skip
 
 Values = dotnet.type("Shop.IValues", assembly=SHARED)(

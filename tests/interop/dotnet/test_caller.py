@@ -47,6 +47,8 @@ SAMPLES: dict[str, list[Any]] = {
     "points": [[Point(1, 2), Point(3, 4)]], "colors": [[Color.Red, Color.Blue]], "maybe": [5, None],
     "times": [[datetime.datetime(2001, 2, 3)]], "decimals": [[decimal.Decimal("1.5")]], "node": [Node(1, Node(2))],
     "person": [ANN], "people": [[ANN, Person("Bob")]], "register": [{uuid.uuid4(): ANN}, {}],
+    "cube": [[[[1, 2], [3, 4]], [[5, 6], [7, 8]]]], "lists": [{"a": [1, 2], "b": []}], "persons": [[ANN, None]],
+    "point_list": [[Point(1, 2)], []], "words": [[["a", "b"], [None, "a"]]], "marks": [{Color.Blue: Point(7, 8)}],
     "object": [5, 2**40, "five", True, 1.5, UTC, Color.Blue, Point(1, 2), [1, "b", None], None],
 }  # fmt: skip
 

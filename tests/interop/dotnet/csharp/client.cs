@@ -8,6 +8,7 @@ using System.Runtime.Remoting.Activation;
 using System.Runtime.Remoting.Channels;
 using System.Runtime.Remoting.Channels.Tcp;
 using System.Runtime.Remoting.Lifetime;
+using System.Runtime.Remoting.Messaging;
 using Shop;
 
 public class Client
@@ -135,6 +136,21 @@ public class Client
         Check("people", new List<Person> { ann, bob }, v.EchoPeople, (a, b) => b.Count == 2 && b[0].Friend == b[1]);
         var key = Guid.NewGuid();
         Check("register", new Dictionary<Guid, Person> { { key, bob } }, v.EchoRegister, (a, b) => b[key].Age == 12);
+        Check("cube", new[,,] { { { 1, 2 }, { 3, 4 } }, { { 5, 6 }, { 7, 8 } } }, v.EchoCube,
+            (a, b) => b.Rank == 3 && b.Length == 8 && b[1, 0, 1] == 6);
+        Check("lists", new Dictionary<string, List<int>> { { "a", new List<int> { 1, 2 } }, { "b", new List<int>() } }, v.EchoLists,
+            (a, b) => b.Count == 2 && Items(a["a"], b["a"]) && b["b"].Count == 0);
+        Check("point list", new List<Point> { new Point(1, 2), new Point(3, 4) }, v.EchoPointList, Items);
+        Check("persons", new[] { ann, null, bob }, v.EchoPersons, (a, b) => b.Length == 3 && b[1] == null && b[2].Friend == b[0]);
+        Check("words", new[,] { { "a", "b" }, { null, "a" } }, v.EchoWords,
+            (a, b) => b.GetLength(1) == 2 && b[0, 1] == "b" && b[1, 0] == null && b[1, 1] == "a");
+        Check("marks", new Dictionary<Color, Point> { { Color.Blue, new Point(7, 8) } }, v.EchoMarks,
+            (a, b) => b[Color.Blue].Y == 8);
+        CallContext.LogicalSetData("user", "ann");
+        CallContext.LogicalSetData("person", bob);
+        Check("with a context", 5, v.EchoInt);
+        CallContext.FreeNamedDataSlot("user");
+        CallContext.FreeNamedDataSlot("person");
         Node chain = null;
         for (int i = 0; i < 3000; i++) chain = new Node { value = i, next = chain };
         Check("chain", chain, v.EchoNode, (a, b) =>

@@ -55,6 +55,12 @@ public class Values : MarshalByRefObject, IValues
     public decimal[] EchoDecimals(decimal[] v) { return v; }
     public Node EchoNode(Node v) { return v; }
     public Dictionary<Guid, Person> EchoRegister(Dictionary<Guid, Person> v) { return v; }
+    public int[,,] EchoCube(int[,,] v) { return v; }
+    public Dictionary<string, List<int>> EchoLists(Dictionary<string, List<int>> v) { return v; }
+    public List<Point> EchoPointList(List<Point> v) { return v; }
+    public Person[] EchoPersons(Person[] v) { return v; }
+    public string[,] EchoWords(string[,] v) { return v; }
+    public Dictionary<Color, Point> EchoMarks(Dictionary<Color, Point> v) { return v; }
 }
 
 public class Counter : MarshalByRefObject, ICounter

@@ -69,6 +69,12 @@ namespace Shop
         Person EchoPerson(Person v); List<Person> EchoPeople(List<Person> v); int? EchoMaybe(int? v);
         DateTime[] EchoTimes(DateTime[] v); decimal[] EchoDecimals(decimal[] v); Node EchoNode(Node v);
         Dictionary<Guid, Person> EchoRegister(Dictionary<Guid, Person> v);
+        int[,,] EchoCube(int[,,] v);
+        Dictionary<string, List<int>> EchoLists(Dictionary<string, List<int>> v);
+        List<Point> EchoPointList(List<Point> v);
+        Person[] EchoPersons(Person[] v);
+        string[,] EchoWords(string[,] v);
+        Dictionary<Color, Point> EchoMarks(Dictionary<Color, Point> v);
     }
 
     public interface ICounter
