@@ -29,16 +29,21 @@ help: ## This list
 demo: $(VENV)/.stamp-run ## Look at and control real processes through rpcx, in under a minute
 	$(BIN)/python -m examples.process_control
 
-test: $(VENV)/.stamp-test peers ## Run the tests (ARGS='...' goes to pytest)
+test: $(VENV)/.stamp-test peers $(VENV)/.stamp-kerberos ## Run the tests (ARGS='...' goes to pytest)
 	$(BIN)/python -m pytest --numprocesses logical --maxprocesses 4 $(ARGS)
 
 # Programs that tests talk to and pip does not have. Without them those tests are skipped, which CI does not accept.
 MONO := mono-runtime mono-mcs libmono-system-runtime4.0-cil
+KERBEROS := krb5-kdc krb5-admin-server krb5-user libkrb5-dev gcc
 peers: ## Install the programs that tests talk to (apt, as root)
-	@if command -v mono >/dev/null && command -v mcs >/dev/null; then exit 0; fi; \
+	@has() { for name; do PATH="$$PATH:/usr/sbin:/sbin" command -v "$$name" >/dev/null || return 1; done; }; \
+	missing=(); \
+	has mono mcs || missing+=($(MONO)); \
+	has krb5kdc kadmin.local kinit krb5-config gcc || missing+=($(KERBEROS)); \
+	if [ "$${#missing[@]}" = 0 ]; then exit 0; fi; \
 	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
-	  apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends $(MONO); \
-	else echo "tests with a .NET peer are skipped: apt-get install $(MONO)"; fi
+	  apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends "$${missing[@]}"; \
+	else echo "tests with these are skipped: apt-get install $${missing[*]}"; fi
 
 fuzz: $(VENV)/.stamp-test ## Look for bytes that break a parser, a minute each (TARGET=... for one)
 	@for target in $(or $(TARGET),frames handshake welcome msgpack json url record token nrbf dotnet endpoint); do \
@@ -78,6 +83,12 @@ $(VENV)/.stamp-made:
 $(VENV)/.stamp-run: $(VENV)/.stamp-made pyproject.toml
 	$(PIP) --editable '.[services]'
 	@touch $@
+
+# Kerberos for Python is built with the machine's library, after `peers`. Where it cannot be, tests with it are skipped.
+$(VENV)/.stamp-kerberos: $(VENV)/.stamp-test
+	@if ! command -v krb5-config >/dev/null; then echo "tests with Kerberos are skipped: there is no krb5-config"; \
+	elif $(PIP) --editable '.[kerberos]'; then touch $@; \
+	else echo "tests with Kerberos are skipped: it cannot be built here"; fi
 
 # One stamp for each dependency group: .stamp-test, .stamp-check, .stamp-bench.
 $(VENV)/.stamp-%: $(VENV)/.stamp-run

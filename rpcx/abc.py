@@ -40,6 +40,7 @@ class PeerFacts:
     )
     name: str = ""  # what it calls itself: program and pid; never trusted
     connection: str = ""  # by what the audit log calls this connection; empty: it is not open yet
+    dialled: str = ""  # a host's: the name of its machine in the URL; empty: it is this machine, or a client's
 
     def __str__(self) -> str:
         known = f"{self.channel} {self.address}"
@@ -345,6 +346,10 @@ class Link(Protocol):
         """Run a job that did not come straight out of `Session.receive`."""
         ...
 
+    def aside(self, work: Callable[[], None], /) -> None:
+        """Run ``work`` in a thread of its own, for which nobody waits: it may block for as long as it likes."""
+        ...
+
     def close(self) -> None:
         """Send what is ready and close the stream."""
         ...
@@ -441,11 +446,17 @@ class Proving(Protocol):
     """A client's end of one exchange. Both methods raise AuthenticationFailed when there is nothing to be proved."""
 
     def step(self, message: bytes, /) -> bytes:
-        """The next message, to the server's ``message``; that is empty at first."""
+        """The next message, to the server's ``message``; that is empty at first.
+
+        In a thread of its own: it may wait for other servers, as long as the handshake may take.
+        """
         ...
 
     def admitted(self, message: bytes, /) -> None:
-        """The server believes it, and says this at last; to be judged where the server has to prove itself too."""
+        """The server believes it, and says this at last; to be judged where the server has to prove itself too.
+
+        Must not block.
+        """
         ...
 
 
@@ -477,8 +488,13 @@ class Authenticator(Protocol):
         """Whether somebody who reads its messages could pass for the client; then it is not used on plain TCP."""
         ...
 
-    def client(self, binding: Binding, /) -> Proving: ...
-    def server(self, binding: Binding, /) -> Judging: ...
+    def client(self, binding: Binding, /) -> Proving:
+        """A client's end of a new exchange; in the same thread as its steps, and as free to wait."""
+        ...
+
+    def server(self, binding: Binding, /) -> Judging:
+        """A server's. Must not block."""
+        ...
 
 
 class Sponsor(Protocol):

@@ -15,7 +15,6 @@ from rpcx.abc import Authenticator, Job, Listener, PeerFacts, Session, Stream
 from rpcx.batches import Batch
 from rpcx.client import CONNECT_SECONDS, Connector
 from rpcx.drivers.aio import AioPump
-from rpcx.errors import NotSent
 from rpcx.protocol.handshake import Limits
 from rpcx.realm import FORMATTERS, secured
 from rpcx.remoting.leases import HOST
@@ -57,8 +56,7 @@ class AsyncServer(Connector):
             async with asyncio.timeout(self._timeout):
                 endpoint = await self._dial(pump)
         except TimeoutError:
-            text = f"{self.address}: no handshake within {self._timeout:g} s; is it an rpcx host?"
-            raise NotSent(text) from None
+            raise self._late() from None
         if endpoint.opened.error is not None:
             raise self._unopened(endpoint.opened.error)
         self._endpoint = endpoint

@@ -65,6 +65,7 @@ class Connector:
             authenticators=authenticators, join=self._join, admit=self._admit,
         )  # fmt: skip
         self._endpoint: Endpoint | None = None  # set when connected
+        self._begun: Any = None  # the latest connection, open or not: an Endpoint, or what a Speaker has for it
         self._listeners: dict[Listener, Callable[[PeerFacts], Session]] = {}  # of protocols that call back so
 
     @property
@@ -79,6 +80,7 @@ class Connector:
 
     def _reach(self) -> tuple[Any, Stream]:  # a Channel, or a Speaker
         """The channel, and a connected stream; blocks."""
+        self._begun = None
         if self._resolver is None:
             return self._dialled()
         places = self._resolver.resolve(self._name, self._timeout, insecure=self._insecure)
@@ -100,7 +102,8 @@ class Connector:
 
     def _session(self, channel: Any, stream: Stream) -> Any:  # a Channel; an Endpoint, or what a Speaker has for it
         """Our end of a new connection, as calls need it; drivers get it `secured`."""
-        return self._realm.session(channel, self.address, stream.facts, self._holder)
+        self._begun = self._realm.session(channel, self.address, stream.facts, self._holder)
+        return self._begun
 
     def _unopened(self, error: Exception) -> Exception:
         """Why there is no connection, with what is known only here."""
@@ -108,6 +111,12 @@ class Connector:
             hint = "a host that expects TLS does so: if this is one, leave out insecure=True"
             return NotSent(f"{self.address}: {error}; {hint}", peer=error.peer)
         return error
+
+    def _late(self) -> NotSent:
+        """What is raised when the handshake takes too long."""
+        proving = getattr(self._begun, "proving", "")
+        why = f"{proving} is still at work; what does it wait for?" if proving else "is it an rpcx host?"
+        return NotSent(f"{self.address}: no handshake within {self._timeout:g} s; {why}")
 
     def _proxy(self, cls: Any, uri: str | None) -> Any:  # a class; its proxy
         contract = _contract(cls, "get")
@@ -180,7 +189,7 @@ class Server(Connector):
         if endpoint.opened.error is not None:
             raise self._unopened(endpoint.opened.error)
         if not endpoint.opened.arrived:
-            raise NotSent(f"{self.address}: no handshake within {self._timeout:g} s; is it an rpcx host?")
+            raise self._late()
         self._endpoint = endpoint
         endpoint.revive = self._reopen
         pump.start()

@@ -252,7 +252,7 @@ def _part(part: Any, of: type[T], path: Path, key: str) -> T | None:  # one of t
 def _authenticator(part: AuthenticatorPart, path: Path) -> Any:  # an Authenticator
     try:
         return find_authenticator(part.name)(**(part.model_extra or {}))
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, ImportError) as error:  # it may need what is not installed
         raise ValueError(f"{path}: authenticators: {part.name}: {error}") from error
 
 

@@ -267,7 +267,7 @@ def _listening() -> list[tuple[str, int, int, str]]:
 
 
 def configured(config: Path) -> Findings:
-    """The addresses in a host's configuration file."""
+    """The addresses in a host's configuration file, and where it has its keys for Kerberos."""
     from rpcx.channels.urls import parse
     from rpcx.config import load
 
@@ -277,6 +277,9 @@ def configured(config: Path) -> Findings:
         for line in str(error).splitlines():
             yield Finding("error", str(config), line, f"rpcx config check {config}")
         return
+    for part in host.authenticators:
+        if part.name == "kerberos":
+            yield from _keytab((part.model_extra or {}).get("keytab"))
     for channel in host.channels:
         address = parse(channel.url).location.rpartition(":")[0].strip("[]")
         networked = "tcp" in parse(channel.url).scheme and not address.startswith(LOOPBACK)
@@ -293,3 +296,16 @@ def configured(config: Path) -> Findings:
     if host.audit is None and any("tcp" in channel.url.partition(":")[0] for channel in host.channels):
         text = "keeps no audit log"
         yield Finding("warning", str(config), text, 'add one: [audit] file = "audit.jsonl"')
+
+
+def _keytab(keytab: object) -> Findings:
+    from rpcx.security.keytab import default_keytab, keytab_file, keytab_problem
+
+    file = keytab_file(str(keytab or default_keytab()))
+    if file is None:
+        return  # in memory, say: others cannot get at it
+    problem, remedy = keytab_problem(file)
+    if problem:
+        yield Finding("error", str(file), problem, remedy)
+    else:
+        yield Finding("ok", str(file), "is a keytab that others cannot read")

@@ -148,3 +148,19 @@ def test_a_configurations_addresses_are_looked_at(tmp_path, url, insecure, rest,
     found = troubles(doctor.configured(file))
     assert [says for _, _, says in found if level and level in says] == [says for _, _, says in found]
     assert bool(found) is bool(level)
+
+
+def test_the_keytab_of_a_configuration_is_looked_at_wherever_that_is_said(tmp_path, monkeypatch):
+    file, keytab = tmp_path / "app.toml", tmp_path / "rpcx.keytab"
+    text = CONFIG.format(url="pipe://bank", insecure="false", rest="") + '\n[[authenticators]]\nname = "kerberos"\n'
+    keytab.touch()
+    for said, environment in ((f'keytab = "FILE:{keytab}"', "/elsewhere"), ("", str(keytab))):
+        file.write_text(text + said)
+        monkeypatch.setenv("KRB5_KTNAME", environment)
+        keytab.chmod(0o644)
+        found = ("error", "rpcx.keytab", "others may read or change it (mode 0644)")
+        assert troubles(doctor.configured(file)) == [found]
+        keytab.chmod(0o600)
+        assert not troubles(doctor.configured(file))
+    monkeypatch.setenv("KRB5_KTNAME", "MEMORY:x")
+    assert not troubles(doctor.configured(file))

@@ -60,13 +60,13 @@ class TcpChannel:
 
     def connect(self, address: Address, timeout: float, *, insecure: bool = False) -> SocketStream:
         """Try each address of the host in turn, within ``timeout`` seconds."""
-        url = f"{self.name}://{address.location}"
-        resolved = _resolve(address.location)
+        location = address.location
+        resolved = _resolve(location)
         if not insecure:
             side = _client_side(address)
-            return _connected(resolved, url, timeout, lambda sock, facts: TlsStream(sock, facts, side))
-        _check(resolved, url, address)
-        return _connected(resolved, url, timeout, _trusted)
+            return _connected(resolved, location, timeout, lambda sock, facts: TlsStream(sock, facts, side))
+        _check(resolved, f"{self.name}://{location}", address)
+        return _connected(resolved, location, timeout, _trusted)
 
     def listen(self, address: Address, *, insecure: bool = False) -> SocketListener:
         """Bind all of the host's addresses to one port."""
@@ -91,8 +91,7 @@ class TcpChannel:
 
     def connect_plain(self, address: Address, timeout: float) -> SocketStream:
         """Reach a server without TLS, wherever it is."""
-        url = f"{self.name}://{address.location}"
-        return _connected(_resolve(address.location), url, timeout, _trusted)
+        return _connected(_resolve(address.location), address.location, timeout, _trusted)
 
     def listen_plain(self, address: Address, admit: Admit) -> SocketListener:
         """Bind without TLS, wherever that is; ``admit`` says who a client is."""
@@ -113,7 +112,7 @@ def _client_side(address: Address) -> "Side":
 
 
 def _connected(
-    resolved: list[Resolved], url: str, timeout: float, make: Callable[[socket.socket, PeerFacts], SocketStream]
+    resolved: list[Resolved], location: str, timeout: float, make: Callable[[socket.socket, PeerFacts], SocketStream]
 ) -> SocketStream:
     deadline = time.monotonic() + timeout
     failures = []
@@ -127,8 +126,8 @@ def _connected(
             failures.append(f"{where[0]} port {where[1]}: {error.strerror or error}")
             continue
         _tune(sock)
-        return make(sock, PeerFacts("tcp", _text(where)))
-    raise NotSent(f"{url} cannot be reached ({'; '.join(failures)}). Is the host running, and on this port?")
+        return make(sock, PeerFacts("tcp", _text(where), dialled=host_port(location)[0]))
+    raise NotSent(f"tcp://{location} cannot be reached ({'; '.join(failures)}). Is the host running, and on this port?")
 
 
 def _listening(resolved: list[Resolved], location: str, url: str) -> tuple[list[socket.socket], str]:

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from rpcx.abc import Buffer, Job, Listener, PeerFacts, Session, Stream, Timed, Waitable
 from rpcx.drivers.links import FLOOD, LINGER_SECONDS
+from rpcx.drivers.workers import aside
 from rpcx.errors import ConnectionLost
 
 log = logging.getLogger("rpcx")
@@ -131,6 +132,9 @@ class AioLink(asyncio.Protocol):
     def spawn(self, job: Job) -> None:
         self._from_outside(self._start, job)
 
+    def aside(self, work: Callable[[], None]) -> None:
+        aside(work)
+
     def rearm(self) -> None:
         if threading.get_ident() != self._thread:
             self._from_outside(self.rearm)
@@ -246,10 +250,10 @@ class AioPump:
         self._welcomes: set[asyncio.Task[Any]] = set()
 
     async def dial(self, reach: Callable[[], tuple[Any, Stream]]) -> tuple[Any, Stream]:  # a channel
-        """What ``reach`` returns, run in a thread of its own while the loop goes on.
+        """What ``reach`` returns, run `aside` while the loop goes on.
 
-        Names are looked up and keys read on the way, neither of which a loop can wait for. Not in the loop's
-        executor: jobs that fill it would hold the dial up. Given up, it closes the stream that comes too late.
+        Names are looked up and keys read on the way, neither of which a loop can wait for. Given up, it closes the
+        stream that comes too late.
         """
         reached: asyncio.Future[tuple[Any, Stream]] = self._loop.create_future()
 
@@ -274,7 +278,7 @@ class AioPump:
                 if not isinstance(outcome, BaseException):
                     outcome[1].close()
 
-        threading.Thread(target=run, name="rpcx-dial", daemon=True).start()
+        aside(run)
         return await reached
 
     async def add(self, stream: Any, session: Session, *, accepted: bool = False) -> AioLink:  # has a .socket

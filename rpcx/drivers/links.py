@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final, Protocol
 
 from rpcx.abc import Buffer, Job, PeerFacts, Session, Stream, Waitable
-from rpcx.drivers.workers import LOOP, Workers
+from rpcx.drivers.workers import LOOP, Workers, aside
 
 CORK: Final = 16  # messages that wait for one another at most (`flush_soon`)
 CORK_SECONDS: Final = 0.0005  # after a pause this long the first message leaves at once
@@ -135,6 +135,9 @@ class ThreadLink:
             LOOP.submit(job)
         else:
             self._pump.workers.submit(job)
+
+    def aside(self, work: Callable[[], None]) -> None:
+        aside(work)
 
     def rearm(self) -> None:
         self._pump.arm(self)

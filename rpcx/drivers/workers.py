@@ -9,6 +9,7 @@ import logging
 import threading
 import time
 from collections import deque
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from rpcx.abc import Job
@@ -104,6 +105,15 @@ class Workers:
 
     def __len__(self) -> int:
         return len(self._threads)
+
+
+def aside(work: Callable[[], None]) -> None:
+    """Run ``work`` in a thread of its own, for which nobody waits, not even whoever closes or ends the program.
+
+    For what waits for others outside of rpcx, and cannot be told to stop: names, KDCs. In a pool it would keep
+    threads from those who need them, and a loop's executor is waited for at the end.
+    """
+    threading.Thread(target=work, name="rpcx-aside", daemon=True).start()
 
 
 def run_job(job: Job) -> None:

@@ -51,6 +51,7 @@ RETURN_NOW: Final = RETURN | IN_ORDER
 ITEM_NOW: Final = ITEM | IN_ORDER
 
 # Events that are no frames:
+PROVE: Final = 98  # a client's: token makes its next message and may block; what comes of it is for `proved`
 REFUSED: Final = 99  # calls for which there is no room now; token is (their ids, the error to answer)
 OPENED: Final = 100  # the handshake is done; token is the Agreement
 DROPPED: Final = 101  # a late answer to a call we gave up: whatever it refers to is to be released
@@ -287,7 +288,11 @@ class Connection:
 
     def _open(self, data: bytes, events: list[Event], now: float) -> bytes:
         """Read the peer's part of the handshake; what came behind it."""
-        done = self._opening.read(data)
+        opening = self._opening
+        done = opening.read(data)
+        if opening.work is not None:
+            work, opening.work = opening.work, None
+            events.append((PROVE, work, b"", NO_SEGMENTS))
         if done is None:
             return b""
         agreement, behind = done
@@ -295,7 +300,7 @@ class Connection:
         self.phase = Phase.OPEN
         self._allowed = agreement.peer.in_flight
         self._peer_message = agreement.peer.message
-        proved = self._opening.proved
+        proved = opening.proved
         if proved is not None and proved.seconds is not None:
             self.ends = now + proved.seconds
             # Shadows the methods, so that who proved nothing that ends pays nothing for it.
@@ -303,6 +308,22 @@ class Connection:
         events.append((OPENED, agreement, b"", NO_SEGMENTS))
         self._send_held()
         return behind
+
+    def proved(self, answer: bytes | RpcxError) -> None:
+        """What came of a PROVE event, or why nothing did; `due` asks for a `tick` then, which says it."""
+        self._opening.answer = answer
+
+    @property
+    def proving(self) -> str:
+        """The authenticator that works on what this side says next; empty: none does."""
+        return self._opening.proving
+
+    def _speak(self) -> list[Event]:
+        try:
+            self._opening.speak()
+        except RpcxError as error:
+            return self._fail(error)
+        return []
 
     # --- what goes out -------------------------------------------------------------------------------------
 
@@ -517,7 +538,7 @@ class Connection:
         if self.phase == Phase.CLOSED:
             return None
         if self.phase == Phase.OPENING:
-            return self._opening_due
+            return self._opening_due if self._opening.answer is None else 0.0
         due = self._pinged + self.limits.ping_timeout if self._pinged else self._heard + self._idle()
         if self.frame_due:
             due = min(due, self.frame_due)
@@ -531,6 +552,8 @@ class Connection:
             return []
         limits = self.limits
         if self.phase == Phase.OPENING:
+            if self._opening.answer is not None:
+                return self._speak()
             if now >= self._opening_due:
                 return self._fail(ProtocolError(f"no handshake within {limits.handshake:g} s"))
             return []

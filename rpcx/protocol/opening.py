@@ -12,15 +12,18 @@
    certificates where there are any, and to a random number of each end. On another connection it is worth nothing.
 3. An exchange has at most `MOST_MESSAGES` messages of at most `HELLO_BYTES` each, and the handshake's time.
 4. Whatever goes wrong in an authenticator means no.
+5. A client may have to ask somebody for what it proves by, which takes its time. So its next message is `work` for
+   whoever may block; what came of it is handed to `answered`, and until then the server has nothing to say but no.
 """
 
+import functools
 import hashlib
 import re
 from collections.abc import Callable, Sequence
 from typing import Final, TypeVar
 
 from rpcx.abc import Authenticator, Binding, Judging, PeerFacts, Proved, Proving
-from rpcx.errors import BY_NAME, AccessDenied, AuthenticationFailed, LimitExceeded, ProtocolError
+from rpcx.errors import BY_NAME, AccessDenied, AuthenticationFailed, LimitExceeded, ProtocolError, RpcxError
 from rpcx.protocol.frames import Frame, Kind, first_frame, frame
 from rpcx.protocol.handshake import (
     HELLO_BYTES,
@@ -37,7 +40,8 @@ from rpcx.protocol.handshake import (
 
 MOST_MESSAGES: Final = 8  # of an exchange, both ends' together
 NONCE: Final = re.compile(r"[0-9a-f]{64}\Z")
-NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@+-]{0,63}\Z")  # of principals and roles: as in trust files
+ROLE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@+-]{0,63}\Z")  # as in trust files
+PRINCIPAL: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@+/$-]{0,127}\Z")  # Kerberos has HTTP/web@REALM and PC$@REALM
 OWNER: Final = "owner"  # the host's own user: no word that a proof may claim
 NO_CERTIFICATES: Final = bytes(2 * 32)
 
@@ -70,11 +74,29 @@ class Authentication:
 
     def admit(self, proved: Proved) -> None:
         """The client is who it proved to be, and nobody else: not the owner either, whose key or user it may have."""
-        for word in (proved.principal, *proved.roles):
-            if not isinstance(word, str) or not NAME.match(word) or word == OWNER:
+        for word, pattern in ((proved.principal, PRINCIPAL), *((role, ROLE) for role in proved.roles)):
+            if not isinstance(word, str) or not pattern.match(word) or word == OWNER:
                 raise AuthenticationFailed("it proved to be somebody whose name cannot be one here")
         self._facts.principal, self._facts.roles = proved.principal, frozenset(proved.roles)
         self._facts.owner = False
+
+
+class Prover:
+    """A client's end of an exchange. One thread at a time: first those that do its work, then who reads."""
+
+    def __init__(self, chosen: Authenticator, binding: Binding) -> None:
+        self._chosen = chosen
+        self._binding = binding
+        self._proving: Proving | None = None  # made at the first step, since that may take its time too
+
+    def step(self, message: bytes) -> bytes:
+        if self._proving is None:
+            self._proving = self._chosen.client(self._binding)
+        return self._proving.step(message)
+
+    def admitted(self, message: bytes) -> None:
+        assert self._proving is not None  # ADMITTED comes after a step
+        self._proving.admitted(message)
 
 
 class Opening:
@@ -86,6 +108,8 @@ class Opening:
         self.greeted = 0  # bytes that the peer sent, while it is not done
         self.proved: Proved | None = None  # who the client is; a server's, when it is done
         self.last_word = b""  # a server's: that admitted the client
+        self.work: Callable[[], bytes] | None = None  # a client's: to be taken by whoever may block, and done
+        self.answer: bytes | RpcxError | None = None  # what came of it, until `speak`
         self._role: Role = role
         self._offer = offer
         self._authentication = authentication
@@ -94,7 +118,8 @@ class Opening:
         self._known = False  # whether it began with the magic, all of it
         self._said = MAGIC  # what our first frame begins with; then nothing
         self._agreement: Agreement | None = None  # set when an exchange is on
-        self._proving: Proving | None = None  # then a client's
+        self._proving: Prover | None = None  # then a client's
+        self._busy = False  # while its work is done
         self._judging: Judging | None = None  # or a server's
         self._messages = 0  # of the exchange
         self._hello = _framed(Kind.HELLO, offer.to_bytes()) if role == "client" else b""
@@ -130,6 +155,18 @@ class Opening:
             raise ProtocolError(self._no_magic(self._came[: len(MAGIC)]))
         self._known = len(self._came) >= len(MAGIC)
         return first_frame(self._came, len(MAGIC), HELLO_BYTES)
+
+    @property
+    def proving(self) -> str:
+        """The authenticator whose `work` goes on; empty: none does."""
+        return self._agreement.authenticator if self._busy and self._agreement is not None else ""
+
+    def speak(self) -> None:
+        """Say what came of the `work`, which is in ``answer``. Raises RpcxError: nothing did."""
+        answer, self.answer, self._busy = self.answer, None, False
+        if isinstance(answer, RpcxError):
+            raise answer
+        self._tell_proof(answer or b"")
 
     def rejection(self, kind: str, message: str) -> bytes:
         """What a server says when it refuses; empty: the stranger does not speak rpcx and gets no answer."""
@@ -170,10 +207,13 @@ class Opening:
     def _prove(self, agreement: Agreement, welcome_: bytes) -> None:
         chosen, authentication = self._chosen(agreement)
         nonces = self._offer.nonce, agreement.peer.nonce
-        binding = authentication.binding(self._hello, welcome_, nonces)
-        self._proving = self._asked(chosen.client, binding)
+        self._proving = Prover(chosen, authentication.binding(self._hello, welcome_, nonces))
         self._agreement = agreement
-        self._tell_proof(self._asked(self._proving.step, b""))
+        self._ask(self._proving, b"")
+
+    def _ask(self, proving: Prover, message: bytes) -> None:
+        self._busy = True
+        self.work = functools.partial(self._asked, proving.step, message)
 
     def _judge(self, agreement: Agreement, hello: bytes, welcome_: bytes) -> None:
         chosen, authentication = self._chosen(agreement)
@@ -186,6 +226,8 @@ class Opening:
         return self._authentication.chosen(agreement.authenticator), self._authentication
 
     def _exchange(self, kind: int, body: bytes) -> Agreement | None:
+        if self._busy:
+            raise ProtocolError(f"a frame of kind {kind} while it is the client's turn to speak")
         if kind == Kind.ADMITTED and self._proving is not None:
             self._asked(self._proving.admitted, body)
             return self._agreement
@@ -193,7 +235,7 @@ class Opening:
             raise ProtocolError(f"a frame of kind {kind} while it was to be proved who the client is")
         self._count()
         if self._proving is not None:
-            self._tell_proof(self._asked(self._proving.step, body))
+            self._ask(self._proving, body)
             return None
         assert self._judging is not None
         message, proved = self._asked(self._judging.step, body)

@@ -37,6 +37,7 @@ from rpcx.protocol.connection import (
     ITEM_NOW,
     ONEWAY,
     OPENED,
+    PROVE,
     REFUSED,
     RELEASE,
     RETURN,
@@ -159,10 +160,10 @@ class Endpoint(Outgoing, Incoming):
             self._peer_said(lambda: self._peer_released(body), now)
         elif kind == OPENED:
             self._opened(token)
+        elif kind == PROVE:
+            self._link.aside(functools.partial(self._prove, token))
         elif kind == REFUSED:
-            ids, error = token
-            for call_id in ids:
-                self._refuse(call_id, error, now)
+            self._refuse_all(token, now)
         elif kind == DROPPED:
             # References in it are counted, and given back at once.
             self._peer_said(lambda: self._decode(body, segments), now)
@@ -180,9 +181,25 @@ class Endpoint(Outgoing, Incoming):
                 events = self._connection.fail(wrong)
             self._handle(events, now)
 
+    def _refuse_all(self, refused: tuple[Sequence[int], Exception], now: float) -> None:
+        ids, error = refused
+        for call_id in ids:
+            self._refuse(call_id, error, now)
+
     def _refuse(self, call_id: int, error: Exception, now: float) -> None:
         refuse = functools.partial(super()._refuse, call_id, error, now)
         self._peer_said(refuse, now)  # whom a sink cannot answer is cut off
+
+    def _prove(self, work: Callable[[], bytes]) -> None:
+        """In a thread of its own: this may wait for another server."""
+        answer: bytes | RpcxError
+        try:
+            answer = work()
+        except RpcxError as error:
+            answer = error
+        with self._lock:
+            self._connection.proved(answer)
+        self._link.rearm()
 
     def _opened(self, agreement: Any) -> None:
         self._chain = chain = self._make_chain(agreement.formatter)
@@ -217,6 +234,11 @@ class Endpoint(Outgoing, Incoming):
         """Its calls in flight count for the principal ``key``, if it has a name, and for the host."""
         with self._lock:
             self._connection.share = slots.share(self._connection, key, whose)
+
+    @property
+    def proving(self) -> str:
+        """The authenticator that works on what this side says next; empty: none does."""
+        return self._connection.proving
 
     @property
     def progress(self) -> int:

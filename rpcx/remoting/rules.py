@@ -25,7 +25,7 @@ EVERYBODY: Final[Rule] = frozenset({"*"})
 NOBODY: Final[Rule] = frozenset()  # but the owner, who is never asked
 
 ROLE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@+-]{0,63}\Z")
-NAMED: Final = re.compile(r"(principal|user|group):([A-Za-z0-9_][\w.@+:-]{0,127})\Z", re.ASCII)
+NAMED: Final = re.compile(r"(principal|user|group):([A-Za-z0-9_][\w.@+:/$-]{0,127})\Z", re.ASCII)
 
 
 def rule(allow: Iterable[str] | None, where: str) -> Rule | None:

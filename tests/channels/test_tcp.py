@@ -89,6 +89,19 @@ def test_localhost_means_both_address_families_on_one_port():
         end.close()
 
 
+def test_a_client_knows_by_which_name_it_dialled_and_a_host_of_nobody():
+    listener = TcpChannel().listen(parse("tcp://localhost:0"), insecure=True)
+    for name in ("localhost", "127.0.0.1"):
+        url = parse(listener.url.replace("localhost", name))
+        client = TcpChannel().connect(url, 5.0, insecure=True)
+        server = accepted(listener)
+        assert client.facts.dialled == name
+        assert server.facts.dialled == ""
+        client.close()
+        server.close()
+    listener.close()
+
+
 def test_a_port_in_use_is_named_with_a_way_out():
     listener = TcpChannel().listen(parse("tcp://127.0.0.1:0"), insecure=True)
     with pytest.raises(OSError, match=r"port \d+ is in use.*port 0"):

@@ -4,7 +4,7 @@ import threading
 import time
 
 from rpcx.drivers import workers
-from rpcx.drivers.workers import LOOP, Workers
+from rpcx.drivers.workers import LOOP, Workers, aside
 
 
 class Job:
@@ -78,3 +78,13 @@ def test_async_jobs_run_in_one_loop():
     LOOP.submit(Job(lambda: (names.append(threading.current_thread().name), done.set())))
     assert done.wait(5)
     assert names == ["rpcx-async", "rpcx-async"]
+
+
+def test_what_is_done_aside_keeps_nobody_from_anything():
+    go_on, ran = threading.Event(), threading.Event()
+    for _ in range(300):  # more than any pool has
+        aside(lambda: go_on.wait(5))
+    aside(ran.set)
+    assert ran.wait(5)
+    assert all(thread.daemon for thread in threading.enumerate() if thread.name == "rpcx-aside")
+    go_on.set()

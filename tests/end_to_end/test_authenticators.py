@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+import threading
 import time
 
 import pytest
@@ -235,3 +236,56 @@ def test_facts_tell_whether_others_can_read_what_is_said(serve):
             (peer,) = serve.host.peers
             assert peer.private is server.peer.private is private
     assert not PeerFacts("somebody else's channel", "x").private
+
+
+def test_an_authenticator_that_waits_holds_up_neither_the_loop_nor_who_would_not_wait(serve):
+    go_on, begun = threading.Event(), threading.Event()
+
+    class Waiting(Digest):
+        """For a server of its own, say."""
+
+        def client(self, binding):
+            begun.set()
+            go_on.wait(20)
+            return super().client(binding)
+
+    url = serve("tcp://127.0.0.1:0", Digest())
+
+    async def main() -> None:
+        waiting = asyncio.create_task(rpcx.aio.connect(url, authenticators=[Waiting()]).open())
+        while not begun.is_set():
+            await asyncio.sleep(0.001)
+        async with rpcx.aio.connect(url, authenticators=[Digest()]) as server:
+            assert (await server.get(Desk).who())[0] == "ann"
+        assert not waiting.done()
+        with pytest.raises(rpcx.NotSent, match="no handshake within 0.1 s; digest is still at work"):
+            await rpcx.aio.connect(url, authenticators=[Waiting()], timeout=0.1).open()
+        go_on.set()
+        async with await waiting as server:
+            assert (await server.get(Desk).who())[0] == "ann"
+
+    asyncio.run(main())
+    go_on.clear()
+    with pytest.raises(rpcx.NotSent, match="no handshake within 0.1 s; digest is still at work"):
+        rpcx.connect(url, authenticators=[Waiting()], timeout=0.1)
+    go_on.set()
+    with rpcx.connect(url, authenticators=[Waiting()]) as server:
+        assert server.get(Desk).who()[0] == "ann"
+
+
+def test_an_authenticator_that_has_nothing_to_prove_by_says_so_at_once(serve):
+    class Empty(Digest):
+        def client(self, binding):
+            raise rpcx.AuthenticationFailed("there is no badge")
+
+    url = serve("pipe://digest", Digest())
+    begun = time.monotonic()
+    with pytest.raises(rpcx.AuthenticationFailed, match="there is no badge"):
+        rpcx.connect(url, authenticators=[Empty()], timeout=30)
+
+    async def main() -> None:
+        with pytest.raises(rpcx.AuthenticationFailed, match="there is no badge"):
+            await rpcx.aio.connect(url, authenticators=[Empty()], timeout=30).open()
+
+    asyncio.run(main())
+    assert time.monotonic() - begun < 9

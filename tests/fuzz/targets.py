@@ -166,6 +166,9 @@ class Link:
         if not job.is_async:
             job.run()
 
+    def aside(self, work: Any) -> None:
+        work()
+
     def in_loop(self, loop: Any, function: Any, argument: object) -> None:
         """No loop is here."""
 

@@ -5,8 +5,8 @@ from collections.abc import Iterable
 from itertools import pairwise
 
 from rpcx.abc import Binding, PeerFacts, Proved
-from rpcx.errors import AuthenticationFailed
-from rpcx.protocol.connection import CLOSED, Connection, Event
+from rpcx.errors import AuthenticationFailed, RpcxError
+from rpcx.protocol.connection import CLOSED, PROVE, Connection, Event
 from rpcx.protocol.handshake import Limits, Offer, Role
 from rpcx.protocol.opening import Authentication
 
@@ -100,6 +100,22 @@ def authenticated(role: Role, *authenticators, facts: PeerFacts | None = None, l
 def sent(connection: Connection) -> bytes:
     """What it has to send, once."""
     return b"".join(bytes(buffer) for buffer in connection.outgoing())
+
+
+def received(end: Connection, data: bytes, now: float = NOW) -> list[Event]:
+    """What ``data`` means to ``end``, which does the work of a proof at once, and says what came of it."""
+    events = []
+    for event in end.receive(data, now):
+        if event[0] != PROVE:
+            events.append(event)
+            continue
+        try:
+            end.proved(event[1]())
+        except RpcxError as error:
+            end.proved(error)
+        assert end.due() == 0.0
+        events += end.tick(now)
+    return events
 
 
 def opened(role: Role, limits: Limits = Limits()) -> Connection:

@@ -6,11 +6,11 @@ from hypothesis import strategies as st
 
 from rpcx.abc import PeerFacts, Proved
 from rpcx.errors import AccessDenied, AuthenticationFailed, LimitExceeded, ProtocolError
-from rpcx.protocol.connection import CALL, CLOSED, OPENED, Connection, Phase
+from rpcx.protocol.connection import CALL, CLOSED, OPENED, PROVE, Connection, Phase
 from rpcx.protocol.frames import HEADER, Kind, frame
-from rpcx.protocol.handshake import HELLO_BYTES, MAGIC, Limits, Offer, refused
+from rpcx.protocol.handshake import HELLO_BYTES, MAGIC, Limits, Offer, refusal, refused
 from rpcx.protocol.opening import MOST_MESSAGES
-from tests.protocol.pair import NOW, Digest, authenticated, error_of, in_pieces, offer, sent
+from tests.protocol.pair import NOW, Digest, authenticated, error_of, in_pieces, offer, received, sent
 
 
 class Ends:
@@ -30,7 +30,7 @@ class Ends:
             if not said:
                 return
             self.said.append(said)
-            ends[(number + 1) % 2].receive(change(number, said), NOW)
+            received(ends[(number + 1) % 2], change(number, said))
 
     @property
     def opened(self) -> tuple[bool, bool]:
@@ -84,9 +84,81 @@ def test_the_exchange_is_the_same_however_it_is_cut():
         end = [ends.client, ends.server]
         for number, said in enumerate(whole.said):
             for piece in in_pieces(said, min(cut, len(said))):
-                end[(number + 1) % 2].receive(piece, NOW)
+                received(end[(number + 1) % 2], piece)
             assert sent(end[number % 2]) == said
         assert ends.opened == (True, True)
+
+
+def test_a_service_of_kerberos_has_a_name_as_anybody():
+    for principal in ("HTTP/web.example.com@EXAMPLE.COM", "PC1$@EXAMPLE.COM", "x" * 128):
+        ends = Ends([Digest(principal)], [Digest(principal)])
+        ends.talk()
+        assert ends.facts.principal == principal
+
+
+# --- a client's work ----------------------------------------------------------------------------------------
+
+
+def at_work() -> tuple[Connection, object]:
+    """A client that has to prove who it is now, and how it does that."""
+    ends = Ends()
+    ends.talk(turns=1)
+    (event,) = ends.client.receive(sent(ends.server), NOW)
+    assert event[0] == PROVE
+    return ends.client, event[1]
+
+
+def test_what_a_client_proves_by_is_work_for_somebody_who_may_block():
+    seen = []
+
+    class Slow(Digest):
+        def client(self, binding):
+            seen.append("client")
+            return super().client(binding)
+
+    ends = Ends(client=[Slow()])
+    ends.talk(turns=1)
+    ((_, work, *_),) = ends.client.receive(sent(ends.server), NOW)
+    assert not seen, "reading has not asked the authenticator"
+    assert ends.client.proving == "digest"
+    assert sent(ends.client) == b""
+    assert ends.client.due() == NOW + Limits().handshake
+    answer = work()
+    assert seen == ["client"]
+    assert sent(ends.client) == b"", "nor has it been said yet"
+    ends.client.proved(answer)
+    assert ends.client.due() == 0.0
+    assert ends.client.tick(NOW) == []
+    assert sent(ends.client) == frame(Kind.PROOF, 0, answer)[0]
+    assert ends.client.proving == ""
+
+
+def test_while_a_client_works_its_server_has_nothing_to_say_but_no():
+    for kind in Kind:
+        client, _ = at_work()
+        error = error_of(client.receive(frame(kind, 0, refusal("AccessDenied", "changed my mind"))[0], NOW))
+        if kind == Kind.REJECT:
+            assert isinstance(error, AccessDenied)
+        else:
+            assert isinstance(error, ProtocolError)
+            assert "the client's turn" in str(error)
+
+
+def test_what_comes_of_work_after_the_end_changes_nothing():
+    client, work = at_work()
+    client.receive(frame(Kind.REJECT, 0, refusal("AccessDenied", "no"))[0], NOW)
+    client.proved(work())
+    assert client.due() is None
+    assert client.tick(NOW) == []
+    assert sent(client) == b""
+
+
+def test_work_that_fails_ends_the_connection_with_its_reason():
+    client, _ = at_work()
+    client.proved(AuthenticationFailed("no ticket"))
+    assert "no ticket" in str(error_of(client.tick(NOW)))
+    client, _ = at_work()
+    assert isinstance(error_of(client.tick(NOW + Limits().handshake)), ProtocolError), "nor is it waited for"
 
 
 # --- who does not -------------------------------------------------------------------------------------------
@@ -151,7 +223,7 @@ def test_a_nonce_of_another_shape_is_refused(nonce):
 
 
 @pytest.mark.parametrize(
-    "principal", ["", "owner", "uid:0", "a b", "ann\n", "-ann", "x" * 65, "principal:ann", "*", None, 5]
+    "principal", ["", "owner", "uid:0", "a b", "ann\n", "-ann", "x" * 129, "principal:ann", "*", "a\\@b", None, 5]
 )
 def test_nobody_can_prove_to_be_what_is_no_name_here(principal):
     class Anybody(Digest):

@@ -22,7 +22,7 @@ from rpcx.protocol.frames import IN_ORDER, Kind
 from rpcx.protocol.handshake import HELLO_BYTES, MAGIC, Limits, Offer
 from rpcx.sinks.formatters import JsonFormatter, MsgpackFormatter
 from rpcx.sinks.values import Values
-from tests.protocol.pair import NOW, Digest, authenticated, in_pieces, sent
+from tests.protocol.pair import NOW, Digest, authenticated, in_pieces, received, sent
 
 VECTORS = json.loads((Path(__file__).parents[2] / "schemas" / "wire_vectors.json").read_text(encoding="utf-8"))
 STEPS = {vector["name"]: vector for vector in VECTORS if vector["layer"] == "connection"}
@@ -81,7 +81,7 @@ def told(name: str) -> dict[str, Connection]:
         if step["action"]:
             action(ends[sender], **step["action"])
         assert sent(ends[sender]).hex() == step["hex"], step["name"]
-        ends[receiver].receive(bytes.fromhex(step["hex"]), NOW)
+        received(ends[receiver], bytes.fromhex(step["hex"]))
     return ends
 
 
@@ -116,7 +116,7 @@ def test_the_bytes_of_a_vector_give_its_events(name):
     for cuts in ((), range(len(data)), *((offset,) for offset in range(1, len(data)))):
         end = told(name)[receiver]
         sent(end)
-        events = [event for piece in in_pieces(data, *cuts) for event in end.receive(piece, NOW)]
+        events = [event for piece in in_pieces(data, *cuts) for event in received(end, piece)]
         assert written(events) == step["events"]
         assert sent(end).hex() == step.get("answer", "")
         assert step.get("error", "") in str(end.error)

@@ -12,8 +12,9 @@ ME = pwd.getpwuid(os.getuid()).pw_name
 
 
 def test_a_rule_is_a_set_of_words():
-    assert rule(["ops", "*", "principal:ann@realm", "user:ann", "group:50"], "x") == {
-        "ops", "*", "principal:ann@realm", "user:ann", "group:50",
+    kerberos = ("principal:HTTP/web.example.com@EXAMPLE.COM", "principal:PC1$@EXAMPLE.COM")
+    assert rule(["ops", "*", "principal:ann@realm", "user:ann", "group:50", *kerberos], "x") == {
+        "ops", "*", "principal:ann@realm", "user:ann", "group:50", *kerberos,
     }  # fmt: skip
     assert rule((), "x") == frozenset()
     assert rule(None, "x") is None
