@@ -1,7 +1,8 @@
 """The channel of Pyro5: ``pyro://host:port``.
 
-Pyro5 neither encrypts nor knows who calls, unless certificates are set up on its side, so it is admitted with
-``insecure=True`` only, on loopback or for the networks that a host names (`rpcx.interop.plain`).
+Pyro5 neither encrypts nor knows who calls, unless certificates are set up on its side, so it is for this user's
+processes on loopback; with ``insecure=True`` for all of them, or for the networks that a host names
+(`rpcx.interop.plain`).
 """
 
 from typing import Any, Final
