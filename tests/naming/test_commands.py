@@ -45,7 +45,7 @@ def test_names_are_listed_looked_up_and_removed_and_pyro5_programs_see_them(plac
     host = rpcx.Host()
     host.register(Bank, name="shop/bank", tags={"region": "eu"})
     host.listen("pipe://b")
-    port = host.listen("pyro://127.0.0.1:0", insecure=True)
+    port = host.listen("pyro://127.0.0.1:0")
     with host:
         while "shop/bank" not in run("list"):
             pass
