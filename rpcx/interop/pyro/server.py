@@ -197,7 +197,19 @@ class ServerSession(Session):
     def answer(self, call: IncomingCall, value: object) -> None:
         """The method returned ``value``."""
         assert isinstance(call, PyroCall)
-        self._answer(call, lambda: outward(value, self._refer), 0)
+        if hasattr(value, "__next__") or hasattr(value, "__anext__"):  # whatever returned it, as in Pyro5
+            self._stream_of(call, value)
+        else:
+            self._answer(call, lambda: outward(value, self._refer), 0)
+
+    def _stream_of(self, call: PyroCall, items: Any) -> None:
+        instance = call.entry.enter()  # pinned once more, until the stream ends
+        stream = ServedStream(self, call.entry, call.method, instance, items)
+        try:
+            self.open_stream(call, stream)
+        except LimitExceeded:
+            stream.leave()
+            raise
 
     def answer_batch(self, call: Batch, results: list[object]) -> None:
         """The calls of a batch have run."""
