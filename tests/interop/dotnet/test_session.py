@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 import rpcx
+import rpcx.aio
 from rpcx import dotnet
 from rpcx.errors import AccessDenied
 from rpcx.interop.dotnet import framing
@@ -150,6 +151,30 @@ def test_a_further_connection_goes_to_this_user_only_too():
                 with pytest.raises(AccessDenied, match=f"user {ANN} listens there"):
                     client.get(Talk, "talk").note("for a connection of its own, since it is one-way")
                 assert other.says() == "heard b''"
+
+
+def test_a_further_connection_that_is_not_accepted_yet_holds_up_no_loop():
+    async def use() -> None:
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            first = asyncio.create_task(asyncio.to_thread(server.accept))
+            async with rpcx.aio.connect(f"dotnet+tcp://127.0.0.1:{server.getsockname()[1]}") as client:
+                talk = client.get(Talk, "talk")
+                unanswered = asyncio.create_task(talk.notes())
+                await asyncio.sleep(0)
+                with rpcx.options(timeout=None):
+                    waiting = asyncio.create_task(talk.notes())
+                with pytest.raises(TimeoutError):
+                    await asyncio.wait_for(asyncio.shield(waiting), 0.1)  # the loop's own timer goes on
+                second = await asyncio.to_thread(server.accept)
+                for task in (unanswered, waiting):
+                    task.cancel()
+                await asyncio.gather(unanswered, waiting, return_exceptions=True)
+            for sock, _ in (await first, second):
+                sock.close()
+
+    begun = time.monotonic()
+    asyncio.run(use())
+    assert time.monotonic() - begun < 4  # less than a connection may take
 
 
 def test_arguments_are_checked_against_annotations(url):
