@@ -12,7 +12,7 @@ import decimal
 import enum
 import pathlib
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from rpcx.errors import InvalidArguments, LimitExceeded
@@ -80,6 +80,13 @@ def _plainer(value: Any) -> Any:  # of any class
         if isinstance(value, kind):
             return kind(value)
     return value
+
+
+def proxy(uri: str, known: Mapping[str, Sequence[str]] | None = None) -> dict[str, object]:
+    """A proxy as Pyro5 writes it; ``known`` is the metadata of what it stands for, which Pyro5 asks for otherwise."""
+    named = known or {}
+    state = (uri, *(named.get(kind, ()) for kind in ("oneway", "methods", "attrs")), "hello", None)
+    return {CLASS: PROXY, "state": state}
 
 
 def inward(value: Any, resolve: Resolve, depth: int = 0) -> Any:  # plain values; what they stand for

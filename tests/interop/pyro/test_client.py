@@ -51,6 +51,12 @@ class Bank:
     def sleep(self, seconds: float) -> None:
         raise NotImplementedError
 
+    def begin(self) -> None:
+        raise NotImplementedError
+
+    def end(self) -> None:
+        raise NotImplementedError
+
     def count(self, upto: int) -> Iterator[int]:
         raise NotImplementedError
 
