@@ -3,7 +3,8 @@
 What comes in never makes an object of a class that it names: a dict of an unknown class stays a dict, without the
 name, and becomes what a method's annotation says (a dataclass, a pydantic model). A reference becomes a proxy only if
 it leads back over the connection that it came by; any other arrives as its text, ``"PYRO:bank@host:port"``, so that
-no message decides to whom this process connects: ``rpcx.get(text, Bank, insecure=True)`` does, if the method wants it.
+no message decides to whom this process connects: ``rpcx.get(text, Bank)`` does, if the method wants it (or, where a
+URL enables it, `rpcx.interop.pyro.ways`).
 """
 
 import dataclasses
