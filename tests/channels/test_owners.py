@@ -179,14 +179,18 @@ from rpcx.channels.owners import owner_of, told
 with socket.create_server(("127.0.0.1", 0)) as server, socket.create_connection(server.getsockname()) as near:
     far = server.accept()[0]
     before = owner_of(near)
-    assert ctypes.CDLL(None).unshare(0x10000000) == 0  # CLONE_NEWUSER: now no user has a number here
-    print(before, owner_of(near), told(server))
+    if ctypes.CDLL(None).unshare(0x10000000):  # CLONE_NEWUSER: then no user has a number here
+        print("forbidden")
+    else:
+        print(before, owner_of(near), told(server))
     far.close()
 """
 
 
 def test_whoever_has_no_number_in_this_user_namespace_is_not_taken_for_its_nobody():
     done = subprocess.run([sys.executable, "-c", UNMAPPED], capture_output=True, text=True, cwd=ROOT, check=False)
+    if done.stdout == "forbidden\n":
+        pytest.skip("not on Linux where user namespaces are for root")
     assert done.stdout.split() == [str(ME), "None", "False"], done.stderr
 
 

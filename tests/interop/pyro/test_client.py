@@ -176,10 +176,13 @@ def test_a_daemon_that_comes_back_is_called_again(daemon, plain):
         again.close()
 
 
-def test_uris_and_names_of_pyro(daemon):
-    bank = rpcx.get(f"PYRO:bank@{daemon.location}", Bank)
-    assert bank.greet("uri") == "hello uri"
-    bank.close()
+def test_uris_and_names_of_pyro(daemon, monkeypatch):
+    for place in (daemon.location, daemon.location.replace("127.0.0.1", "localhost")):
+        with rpcx.get(f"PYRO:bank@{place}", Bank) as bank:
+            assert bank.greet("uri") == "hello uri"
+    monkeypatch.setattr("rpcx.interop.pyro.names.DEFAULT_LOCATION", daemon.names)
+    with rpcx.get("PYRONAME:some.bank", Bank) as bank:
+        assert bank.greet("name") == "hello name"
     bank = rpcx.get(f"PYRONAME:some.bank@{daemon.names}", Bank)
     assert bank.greet("name") == "hello name"
     bank.close()
