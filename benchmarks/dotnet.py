@@ -64,7 +64,7 @@ def serve_rpcx(place: Any) -> None:
 
     host = rpcx.Host()
     host.register(_rpcx_class())
-    host.listen(f"dotnet+tcp://{place[0]}:{place[1]}", insecure=True)
+    host.listen(f"dotnet+tcp://{place[0]}:{place[1]}")
     with host:
         ready()
         host.wait()
@@ -74,5 +74,5 @@ def client_rpcx(place: Any) -> Any:
     import rpcx
     from benchmarks.peers import Client
 
-    bench: Any = rpcx.connect(f"dotnet+tcp://{place[0]}:{place[1]}", insecure=True).get(_rpcx_class(), "bench")
+    bench: Any = rpcx.connect(f"dotnet+tcp://{place[0]}:{place[1]}").get(_rpcx_class(), "bench")
     return Client(lambda: bench.add(1, 2), None)

@@ -33,7 +33,7 @@ class PeerFacts:
     principal: str | None = None  # who it proved to be; None: nobody asked
     roles: frozenset[str] = frozenset()  # what it may be trusted with
     fingerprint: str | None = None  # of the key that it proved: "sha256:…"
-    owner: bool = False  # it is this very user: the same uid on a pipe, the same key over TLS
+    owner: bool = False  # it is this very user: the same uid on a pipe or loopback, the same key over TLS
     private: bool = False  # nobody else reads what is said: it is sealed, or does not leave the kernel
     certificates: bytes = (
         b""  # over TLS, SHA-256 of the server's, then of the client's; zeros for one that was not shown
@@ -43,8 +43,9 @@ class PeerFacts:
     dialled: str = ""  # a host's: the name of its machine in the URL; empty: it is this machine, or a client's
 
     def __str__(self) -> str:
-        known = f"{self.channel} {self.address}"
-        return f"{known} pid {self.pid} uid {self.uid}" if self.pid is not None else known
+        pid = f" pid {self.pid}" if self.pid is not None else ""
+        uid = f" uid {self.uid}" if self.uid is not None else ""
+        return f"{self.channel} {self.address}{pid}{uid}"
 
 
 class Stream(Protocol):

@@ -1,5 +1,9 @@
 """The names of a host: what is announced in directories, by the resolver plug-ins that know them."""
 
+import logging
+import re
+import socket
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
@@ -9,7 +13,57 @@ from rpcx.channels.urls import parse
 from rpcx.plugins import RESOLVERS, names
 from rpcx.plugins import resolver as find_resolver
 
+log = logging.getLogger("rpcx")
+
 SCHEME: Final = "name"  # of the resolver that knows names which do not say whose they are
+AGAIN_SECONDS: Final = 2.0  # after a directory could not be told
+LEAVE_SECONDS: Final = 10.0  # to take names back
+EVERYWHERE: Final = re.compile(r"^([a-z0-9+.-]+://)(?:0\.0\.0\.0|\[::\]):")  # of what listens on all addresses
+
+
+class Teller:
+    """Tells a directory again and again what a host offers, in a thread of its own, until it is closed.
+
+    Args:
+        directory: what to call it in the log.
+        tell: does so once; seconds until it is to be done again.
+        leave: takes it all back.
+    """
+
+    def __init__(self, directory: str, tell: Callable[[], float], leave: Callable[[], None]) -> None:
+        self._directory = directory
+        self._tell = tell
+        self._leave = leave
+        self._complaint = ""  # the last that was logged
+        self._closing = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="rpcx-names", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Take the names out of the directory."""
+        self._closing.set()
+        self._thread.join(LEAVE_SECONDS)
+
+    def complain(self, text: str) -> None:
+        """Once for each reason; empty: all is well again."""
+        if text and text != self._complaint:
+            log.warning("%s", text)
+        self._complaint = text
+
+    def _run(self) -> None:
+        pause = 0.0
+        while not self._closing.wait(pause):
+            try:
+                pause = self._tell()
+            except Exception as error:  # noqa: BLE001  # whatever it is, it is tried again
+                pause = AGAIN_SECONDS
+                self.complain(f"the directory {self._directory} cannot be told this host's names: {error}")
+        self._leave()
+
+
+def for_others(url: str) -> str:
+    """A URL with "all addresses" in it, as others can dial it."""
+    return EVERYWHERE.sub(lambda match: f"{match[1]}{socket.gethostname()}:", url, count=1)
 
 
 class Announcements:

@@ -303,7 +303,7 @@ def connect(
 
     Args:
         url: what `Host.listen` returned; an object's name may follow: ``pipe://bank/account``.
-        insecure: plain TCP instead of TLS, on loopback only.
+        insecure: plain TCP instead of TLS, on loopback only, where every user of this machine is trusted then.
         timeout: seconds to reach the host and shake hands.
         formatters: by preference; the first that the host has too is used.
         sinks: the chain calls pass through, the same as the host's.
@@ -332,7 +332,7 @@ def get(url: str, cls: Callable[..., T], *, insecure: bool = False) -> T:
     Args:
         url: with the object's name: ``pipe://bank/account``.
         cls: the remote class, or the abstract contract it implements.
-        insecure: plain TCP instead of TLS, on loopback only.
+        insecure: plain TCP instead of TLS, on loopback only, where every user of this machine is trusted then.
     """
     server = connect(url, insecure=insecure)
     try:

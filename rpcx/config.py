@@ -106,7 +106,7 @@ class ChannelPart(Strict):
     """Where to listen."""
 
     url: Annotated[str, AfterValidator(_url)] = Field(description="tcp://127.0.0.1:4000, pipe://name")
-    insecure: bool = Field(default=False, description="Plain TCP, on loopback: every user there is the owner.")
+    insecure: bool = Field(default=False, description="Plain, on loopback: every user of this machine is the owner.")
     allow_uids: list[int | str] = Field(default=[], description="Users of this machine that a pipe lets in besides.")
     allow_gids: list[int | str] = Field(default=[], description="Groups, likewise.")
     allow_from: Networks | None = Field(default=None, description="Networks that clients come from, for this one only.")

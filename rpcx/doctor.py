@@ -7,6 +7,7 @@ import datetime
 import importlib.metadata
 import os
 import re
+import socket
 import ssl
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -54,6 +55,7 @@ def examine(keys: Path, config: Path | None = None) -> list[Finding]:
         lambda: own_key(keys),
         lambda: trusted(keys),
         pipes,
+        loopback,
         open_ports,
     ]
     if config is not None:
@@ -228,6 +230,24 @@ def pipes() -> Findings:
         yield Finding("error", str(directory), f"no pipe is made there: {problem}", f"repair or remove {directory}")
     else:
         yield Finding("ok", str(directory), "is closed to others: pipes may be made there")
+
+
+def loopback() -> Findings:
+    """Whether the system tells whose a connection over loopback is: asked about a port that is open for a moment."""
+    from rpcx.channels.owners import told
+
+    try:
+        with socket.create_server(("127.0.0.1", 0)) as asked:
+            known = told(asked)
+    except OSError:
+        known = False
+    if known:
+        yield Finding("ok", "loopback", "the system tells whose a connection is: pyro:// and dotnet+tcp:// may be used")
+    else:
+        text = "the system does not tell whose a connection is, so pyro:// and dotnet+tcp:// are for every user or none"
+        yield Finding(
+            "warning", "loopback", text, "use a pipe, or tcp:// with TLS; or where all may be trusted, insecure"
+        )
 
 
 def open_ports(listening: Sequence[tuple[str, int, int, str]] | None = None) -> Findings:

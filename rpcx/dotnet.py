@@ -7,7 +7,7 @@ from rpcx import dotnet
 class RemoteObjectDef:
     def set_value(self, value: str) -> None: ...     # SetValue to .NET
 
-host.listen("dotnet+tcp://127.0.0.1:1233/app", insecure=True)
+host.listen("dotnet+tcp://127.0.0.1:1233/app")
 """
 
 from rpcx.interop.dotnet.nodes import Kind

@@ -209,8 +209,9 @@ class Host:
         Args:
             url: ``tcp://127.0.0.1:0``, ``pipe://name``, ``inproc://name``. TCP is mutual TLS with pinned keys; the
                 URL that is returned has the key of this host.
-            insecure: plain TCP instead, on loopback only; protocols of others that have nothing better may be opened
-                beyond it, for the networks in ``allow_from``.
+            insecure: plain TCP instead, on loopback only, where every user of this machine is trusted then. Protocols
+                of others, which let this user's processes in there, let in everybody's; and those that have nothing
+                better may be opened beyond loopback, for the networks in ``allow_from``.
             allow_uids: users of this machine, by number or name, that a pipe lets in besides this one. What they may
                 call the rules say. The URL that is returned then names this user: ``pipe://bank?user=1000``.
             allow_gids: groups, likewise.

@@ -27,7 +27,7 @@ err = Console(stderr=True, soft_wrap=True, markup=False, emoji=False, highlight=
 SPELLED: Final = {"insecure=True": "--insecure", "rpcx.options(timeout=...)": "--timeout SECONDS"}
 CONTROLS: Final = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160)) if chr(code) not in "\t\n"}
 
-Insecure = Annotated[bool, typer.Option("--insecure", help="Plain TCP instead of TLS, on loopback only.")]
+Insecure = Annotated[bool, typer.Option("--insecure", help="Plain TCP, on loopback: trust every user of this machine.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Show tracebacks.")]
 Timeout = Annotated[float, typer.Option("--timeout", min=0.001, help="Seconds to connect, and for each answer.")]

@@ -113,6 +113,12 @@ def test_a_pipes_directory_that_others_may_use_is_wrong(tmp_path, monkeypatch):
     assert troubles(doctor.pipes()) == []
 
 
+def test_a_system_that_does_not_tell_whose_a_connection_is_is_told(monkeypatch):
+    assert troubles(doctor.loopback()) == []
+    monkeypatch.delattr(socket, "AF_NETLINK")
+    assert troubles(doctor.loopback())[0][:2] == ("warning", "loopback")
+
+
 def test_what_is_open_to_the_network_is_told():
     seen = [("127.0.0.1", 1, 5, "a"), ("::1", 2, 5, "b"), ("0.0.0.0", 3, 5, "c"), ("fe80::1", 4, 5, "d")]
     assert [name for _, name, _ in troubles(doctor.open_ports(seen))] == ["0.0.0.0:3", "[fe80::1]:4"]

@@ -35,7 +35,6 @@ LONGER_FUNCTIONS: dict[str, str] = {}
 TESTED_ELSEWHERE: dict[str, str] = {
     "rpcx/__init__.py": "only re-exports: test_house and test_imports",
     "rpcx/abc.py": "holds the seams and no code; each implementation is tested",
-    "rpcx/announcing.py": "hosts that are found: tests/naming/test_resolver.py",
     "rpcx/remoting/differences.py": "with what it compares: tests/remoting/test_contract.py",
     "rpcx/remoting/dispatch.py": "whole calls: tests/remoting/test_calls.py",
     "rpcx/remoting/endpoint.py": "whole calls: tests/remoting/test_calls.py",

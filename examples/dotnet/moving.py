@@ -34,7 +34,7 @@ def main() -> None:
 def new_programs_in_python(built: Path, port: int) -> None:
     """The old server stays; what is written from now on is written in Python."""
     with old_server(built, port):
-        with rpcx.connect(f"dotnet+tcp://localhost:{port}", insecure=True) as server:
+        with rpcx.connect(f"dotnet+tcp://localhost:{port}") as server:
             remote = server.get(RemoteObject, "RemoteObjectURL")
             remote.set_value("from Python")
         print("C# client, C# server:", old_client(built, port))
@@ -44,7 +44,7 @@ def server_in_python(built: Path, port: int) -> None:
     """The same port and the same name: old clients notice nothing. New ones speak rpcx's own protocol."""
     host = rpcx.Host()
     host.register(RemoteObject)
-    host.listen(f"dotnet+tcp://localhost:{port}", insecure=True)
+    host.listen(f"dotnet+tcp://localhost:{port}")
     host.listen("pipe://moving")
     with host:
         print("C# client, Python server:", old_client(built, port))

@@ -43,7 +43,7 @@ def main() -> None:
     """Serve until interrupted."""
     with rpcx.Host() as host:
         host.register(Bank, Account)
-        url = host.listen("pyro://127.0.0.1:0", insecure=True)
+        url = host.listen("pyro://127.0.0.1:0")
         print(f"PYRO:bank@{url.removeprefix('pyro://')}", flush=True)
         host.wait()
 

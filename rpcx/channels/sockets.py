@@ -5,6 +5,7 @@ import logging
 import os
 import socket
 import struct
+import time
 from collections.abc import Callable, Sequence
 from typing import Final
 
@@ -17,6 +18,8 @@ log = logging.getLogger("rpcx")
 BACKLOG: Final = 1024  # connections that wait to be accepted
 MOST_BUFFERS: Final = 1024  # in one sendmsg: IOV_MAX on Linux
 LOCAL_BUFFER: Final = 1 << 20  # bytes a local socket may hold; the system caps it (Linux: wmem_max, 208 KiB)
+REFUSALS: Final = 64  # one after the other; then others get their turn
+REPORT_SECONDS: Final = 10.0  # between two lines in the log about refused peers, whoever they were
 JOIN: Final = 16_384  # bytes up to which buffers are joined: one copy is cheaper than gathering
 
 Admit = Callable[[socket.socket, object], PeerFacts]  # facts of an accepted peer; AccessDenied refuses it
@@ -68,30 +71,41 @@ class SocketListener:
             sock.setblocking(False)
         self.url = url
         self.refused = 0  # peers that were not admitted
-        self._sockets = list(sockets)
+        self.sockets = list(sockets)
         self._admit = admit
         self._make = make
+        self._told = 0  # how many of the refused the log knows of
+        self._told_at = float("-inf")  # when it last heard; monotonic
         self._reserve: int | None = _spare_file()  # given up for a moment when files run out
 
     def filenos(self) -> Sequence[int]:
         """What to watch for reading."""
-        return [sock.fileno() for sock in self._sockets]
+        return [sock.fileno() for sock in self.sockets]
 
     def accept(self) -> SocketStream | None:
-        """The next stranger that is admitted; None when nobody waits."""
-        for listening in self._sockets:
-            while (accepted := self._accept_one(listening)) is not None:
+        """The next stranger that is admitted; None when nobody waits, or none of the first `REFUSALS` was."""
+        for listening in self.sockets:
+            for _ in range(REFUSALS):
+                accepted = self._accept_one(listening)
+                if accepted is None:
+                    break
                 sock, address = accepted
                 try:
                     return self._make(sock, self._admit(sock, address))
                 except (AccessDenied, OSError) as error:
-                    self.refused += 1
-                    log.warning("%s: refused a connection: %s", self.url, error)
-                    audit.event(
-                        "accept-reject", channel=self.url.partition(":")[0], address=self.url, result=str(error)
-                    )
                     sock.close()
+                    self._refuse(error)
         return None
+
+    def _refuse(self, error: Exception) -> None:
+        self.refused += 1
+        now = time.monotonic()
+        if now - self._told_at >= REPORT_SECONDS:  # whoever is refused can come as often as it likes
+            more = self.refused - self._told - 1
+            also = f" (and {more} more since the last such line)" if more else ""
+            log.warning("%s: refused a connection: %s%s", self.url, error, also)
+            self._told, self._told_at = self.refused, now
+        audit.event("accept-reject", channel=self.url.partition(":")[0], address=self.url, result=str(error))
 
     def _accept_one(self, listening: socket.socket) -> tuple[socket.socket, object] | None:
         try:
@@ -117,9 +131,9 @@ class SocketListener:
 
     def close(self) -> None:
         """Stop listening; twice is fine."""
-        for sock in self._sockets:
+        for sock in self.sockets:
             sock.close()
-        self._sockets.clear()
+        self.sockets.clear()
         if self._reserve is not None:
             os.close(self._reserve)
             self._reserve = None

@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from rpcx.abc import Address, PeerFacts, Session
+from rpcx.channels.owners import owner_of
 from rpcx.channels.sockets import BACKLOG, Admit, SocketListener, SocketStream
 from rpcx.channels.urls import host_port
 from rpcx.errors import AccessDenied, NotSent
@@ -155,10 +156,19 @@ def _trusted(sock: socket.socket, facts: PeerFacts) -> SocketStream:
 
 
 def _admit_all(sock: socket.socket, where: Any) -> PeerFacts:  # a socket address
-    """A client, likewise."""
+    """A client, likewise; whose it is, is worth a line in the audit log."""
     facts = admit(sock, where)
     facts.owner = True
+    facts.uid = user_of(sock)
     return facts
+
+
+def user_of(sock: socket.socket) -> int | None:
+    """Whose process a client on loopback is; None: that is not known, or it has left already."""
+    try:
+        return owner_of(sock)
+    except OSError:
+        return None
 
 
 def admit(sock: socket.socket, where: Any) -> PeerFacts:  # a socket address

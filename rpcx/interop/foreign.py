@@ -4,11 +4,12 @@ A driver pumps it (`rpcx.abc.Session`); bytes go through a reader, whose message
 """
 
 import logging
+import sys
 import threading
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from typing import Any, Final, Generic, Protocol, TypeVar
 
-from rpcx.abc import Buffer, Job, Link, PeerFacts
+from rpcx.abc import Buffer, EventLoop, Job, Link, PeerFacts, Waitable
 from rpcx.errors import ConnectionLost, ForkedConnection, LimitExceeded, ProtocolError
 from rpcx.remoting.access import Gate
 from rpcx.remoting.pending import Pending
@@ -17,6 +18,7 @@ from rpcx.security import audit
 log = logging.getLogger("rpcx")
 
 READ: Final = 65_536  # bytes asked for between messages
+ATTACH_SECONDS: Final = 10.0  # for a loop to take up a connection that was dialled from a thread
 
 Message_co = TypeVar("Message_co", covariant=True)
 
@@ -40,6 +42,7 @@ class Reader(Protocol[Message_co]):
 
 
 Read = TypeVar("Read")
+Made = TypeVar("Made")
 
 
 class ForeignSession(Generic[Read]):
@@ -64,7 +67,10 @@ class ForeignSession(Generic[Read]):
         self._reader = reader
         self._out: list[Buffer] = []
         self._lock = threading.Lock()  # around `_out` and the queues of a subclass
-        self._link: Link = None  # type: ignore[assignment]  # set by attach, before anything else
+        self._link: Link = None  # type: ignore[assignment]  # set by attach, before the driver does anything else
+        self._attached = (
+            threading.Event()
+        )  # which may be later, for a connection that another protocol's session dialled
 
     @property
     def facts(self) -> PeerFacts:
@@ -74,6 +80,7 @@ class ForeignSession(Generic[Read]):
 
     def attach(self, link: Link, now: float) -> None:
         self._link = link
+        self._attached.set()
 
     def receive(self, data: bytes, now: float) -> Sequence[Job]:
         jobs: list[Job] = []
@@ -153,4 +160,40 @@ class ForeignSession(Generic[Read]):
         """Send it."""
         with self._lock:
             self._out.append(data)
-        self._link.flush()
+        self._flush()
+
+    def _flush(self) -> None:
+        if self._attached.is_set():  # else all leaves when it is
+            self._link.flush()
+
+    def _wait(self, pending: Waitable, timeout: float | None) -> None:
+        """Block until ``pending`` has arrived, or ``timeout`` seconds passed."""
+        if not self._attached.is_set():
+            _refuse_in_loop()
+            self._attached.wait(ATTACH_SECONDS)
+        self._link.wait(pending, timeout)
+
+    def _in_loop(self, loop: EventLoop, function: Callable[..., object], argument: object) -> None:
+        """See `Link.in_loop`; asked for when an answer came, so there is a link."""
+        self._link.in_loop(loop, function, argument)
+
+
+async def in_thread(make: Callable[[], Made], unused: Callable[[Made], object]) -> Made:
+    """What ``make`` returns, which may block; given to ``unused`` if whoever awaits it is cancelled meanwhile."""
+    import asyncio
+
+    making = asyncio.get_running_loop().run_in_executor(None, make)
+    try:
+        return await asyncio.shield(making)
+    except asyncio.CancelledError:
+        making.add_done_callback(lambda done: unused(done.result()) if done.exception() is None else None)
+        raise
+
+
+def _refuse_in_loop() -> None:
+    asyncio = sys.modules.get("asyncio")
+    if asyncio is not None and asyncio._get_running_loop() is not None:
+        raise RuntimeError(
+            "a sync call from the event loop's own thread would wait for ever: await the call (make the method async), "
+            "or mark the method @rpcx.method(blocking=True)"
+        )

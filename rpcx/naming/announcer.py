@@ -2,27 +2,23 @@
 
 import logging
 import os
-import re
-import socket
-import threading
 from collections.abc import Callable, Sequence
 from typing import Final
 
 import rpcx
 from rpcx.abc import Announced
+from rpcx.announcing import Teller, for_others
 from rpcx.naming.directory import LEASE_SECONDS, URI, Directory, Entry
 from rpcx.naming.place import machine, placed
 
 log = logging.getLogger("rpcx")
 
 CONNECT_SECONDS: Final = 5.0
-AGAIN_SECONDS: Final = 2.0  # after the directory could not be told
-EVERYWHERE: Final = re.compile(r"^([a-z0-9+.-]+://)(?:0\.0\.0\.0|\[::\]):")  # of what listens on all addresses
 HERE_ONLY: Final = ("inproc:", "stdio:")  # URLs that lead nowhere for others
 
 
 class Announcer:
-    """Announces what a host offers in one directory, until it is closed. A thread of its own does so.
+    """Announces what a host offers in one directory, until it is closed.
 
     Args:
         directory: its URL.
@@ -37,41 +33,32 @@ class Announcer:
         self._server: rpcx.Server | None = None
         self._entries: dict[str, Entry] = {}
         self._lost: set[str] = set()  # names that somebody else has now
-        self._complaint = ""  # the last that was logged
-        self._closing = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="rpcx-names", daemon=True)
-        self._thread.start()
+        self._teller = Teller(directory, self._announce, self._leave)
 
     def close(self) -> None:
         """Take the names out of the directory."""
-        self._closing.set()
-        self._thread.join(2 * CONNECT_SECONDS)
+        self._teller.close()
 
-    def _run(self) -> None:
-        pause = 0.0
-        while not self._closing.wait(pause):
-            try:
-                pause = self._announce() / 3
-            except Exception as error:  # noqa: BLE001  # whatever it is, it is tried again
-                pause = AGAIN_SECONDS
-                self._complain(f"the directory {self._directory} cannot be told this host's names: {error}")
+    def _leave(self) -> None:
         if self._server is not None:
             self._server.close()  # what is held by it ends, and with it the names
 
     def _announce(self) -> float:
-        """Enter or renew all names; seconds that they live then."""
+        """Enter or renew all names; seconds until they are to be renewed."""
         if self._server is None:
             self._server = rpcx.connect(self._directory, timeout=CONNECT_SECONDS, insecure=self._insecure)
         lease = self._server.get(Directory, URI).lease
+        complaint = ""
         for offer in self._offers():
             name, _ = placed(offer.name)
-            urls = [_for_others(url) for url in offer.urls if not url.startswith(HERE_ONLY)]
+            urls = [for_others(url) for url in offer.urls if not url.startswith(HERE_ONLY)]
             if urls and name not in self._lost:
-                self._keep(name, urls, dict(offer.tags))
-        self._complaint = ""
-        return min(lease, LEASE_SECONDS)
+                complaint = self._keep(name, urls, dict(offer.tags)) or complaint
+        self._teller.complain(complaint)
+        return min(lease, LEASE_SECONDS) / 3
 
-    def _keep(self, name: str, urls: list[str], tags: dict[str, str]) -> None:
+    def _keep(self, name: str, urls: list[str], tags: dict[str, str]) -> str:
+        """Enter or renew a name; what is wrong with it, if anything."""
         assert self._server is not None
         entry = self._entries.get(name)
         try:
@@ -82,20 +69,10 @@ class Announcer:
             self._lost.add(name)
             log.warning("the name %r was entered anew by another host of this user; it keeps it", name)
         if renewed is not None:
-            return
+            return ""
         try:
             uid = os.getuid() if hasattr(os, "getuid") else None
             self._entries[name] = self._server.create(Entry, name, urls, tags, machine(), uid)
         except (rpcx.AccessDenied, ValueError) as error:
-            self._complain(f"the name {name!r} is not in the directory {self._directory}: {error}")
-
-    def _complain(self, text: str) -> None:
-        """Once for each reason."""
-        if text != self._complaint:
-            log.warning("%s", text)
-        self._complaint = text
-
-
-def _for_others(url: str) -> str:
-    """A URL with "all addresses" in it, as others can dial it."""
-    return EVERYWHERE.sub(lambda match: f"{match[1]}{socket.gethostname()}:", url, count=1)
+            return f"the name {name!r} is not in the directory {self._directory}: {error}"
+        return ""

@@ -63,7 +63,7 @@ def serve(  # the options of a command
         for url in listen or ["pipe://names"]:
             print_line(f"listening on {host.listen(url, insecure=insecure)}")
         if pyro is not None:
-            print_line(f"Pyro5 programs find it at {_serve_pyro(pyro, storage)}")
+            print_line(f"Pyro5 programs find it at {_serve_pyro(pyro, storage, insecure=insecure)}")
         with host, interruptible():
             while not host.wait(lease):
                 names.drop_left()
@@ -73,25 +73,24 @@ def _storage(file: Path | None) -> Any:  # a mapping, Pyro5's or ours
     if file is None:
         return {}
     try:
-        from Pyro5.nameserver import SqlStorage  # type: ignore[import-untyped]  # it ships none
+        from Pyro5.nameserver import SqlStorage  # type: ignore[import-untyped]  # it ships no types
     except ImportError:
         raise Unusable("--file needs Pyro5's storage: pip install 'rpcx[pyro]'") from None
     return SqlStorage(str(file))
 
 
-def _serve_pyro(place: str, storage: Any) -> str:  # likewise
+def _serve_pyro(place: str, storage: Any, *, insecure: bool) -> str:  # likewise
     """Pyro5's own name server over the same storage, in a thread."""
+    from rpcx.channels.tcp import beyond_loopback
     from rpcx.channels.urls import host_port
 
     try:
-        from Pyro5.nameserver import NameServerDaemon
+        from rpcx.naming.pyro import NameServer
     except ImportError:
         raise Unusable("--pyro needs Pyro5: pip install 'rpcx[pyro]'") from None
-    host, port = host_port(place)
-    if not host.startswith("127.") and host not in ("::1", "localhost"):
+    if beyond_loopback(place) is not None:
         raise Unusable(f"--pyro {place}: Pyro5's protocol asks nobody who it is, so it is served on loopback only")
-    daemon: Any = NameServerDaemon(host, port)  # Pyro5's; it ships no types
-    daemon.nameserver.storage = storage
+    daemon = NameServer(*host_port(place), storage, insecure=insecure)
     threading.Thread(target=daemon.requestLoop, name="pyro-names", daemon=True).start()
     return str(daemon.locationStr)
 

@@ -26,6 +26,7 @@ from typing import Any, Final
 
 from rpcx.abc import Clock, PeerFacts
 from rpcx.errors import AccessDenied
+from rpcx.security.guard import address_of
 
 log = logging.getLogger("rpcx.audit")
 
@@ -221,7 +222,8 @@ def _source(kind: str, peer: PeerFacts | None, fields: Mapping[str, object]) -> 
     if peer.principal is not None:
         who = peer.principal
     else:
-        who = peer.address.rpartition(":")[0] if peer.channel == "tcp" else f"{peer.address} uid {peer.uid}"
+        port = address_of(peer) is not None  # each connection has another: it does not count
+        who = peer.address.rpartition(":")[0] if port else f"{peer.address} uid {peer.uid}"
     return f"{kind} {who}" if kind in RARE else who
 
 

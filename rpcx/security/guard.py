@@ -214,10 +214,11 @@ class Guard:
         return self.choose([guest for guest in silent if crowd[guest.source] == most])
 
     def _source_of(self, facts: PeerFacts) -> str | None:
-        if facts.uid is not None:
-            return None if facts.owner and self.rules.exempt_local else f"uid {facts.uid}"
         address = address_of(facts)
-        if address is None or (address.is_loopback and self.rules.exempt_local):
+        if address is None:
+            known = facts.uid is not None and not (facts.owner and self.rules.exempt_local)
+            return f"uid {facts.uid}" if known else None
+        if address.is_loopback and self.rules.exempt_local:
             return None
         prefix = 32 if address.version == 4 else 64
         return str(ipaddress.ip_network((address, prefix), strict=False))

@@ -68,3 +68,58 @@ def test_the_kernel_tells_who_is_at_the_other_end():
 def test_without_descriptors_a_listener_drops_who_comes_and_serves_again_later():
     done = subprocess.run([sys.executable, "-c", EXHAUSTED], capture_output=True, text=True, timeout=30, check=False)
     assert done.stdout.strip() == "served again", done.stderr
+
+
+def refusing(url: str = "tcp://127.0.0.1:0"):
+    import socket
+
+    from rpcx.channels.sockets import SocketListener
+    from rpcx.errors import AccessDenied
+
+    def refuse(sock, where):
+        raise AccessDenied("not you")
+
+    listening = socket.create_server(("127.0.0.1", 0), backlog=200)
+    return SocketListener([listening], url, refuse), listening.getsockname()
+
+
+def test_a_crowd_that_is_refused_leaves_others_their_turn():
+    """Whoever serves other connections too is back after so many, and comes again for the rest."""
+    import socket
+
+    from rpcx.channels.sockets import REFUSALS
+
+    listener, where = refusing()
+    crowd = [socket.create_connection(where) for _ in range(REFUSALS + 6)]
+    assert listener.accept() is None
+    assert listener.refused == REFUSALS
+    assert listener.accept() is None
+    assert listener.refused == REFUSALS + 6
+    for each in crowd:
+        each.close()
+    listener.close()
+
+
+def test_who_comes_again_and_again_to_be_refused_does_not_fill_the_log(caplog, monkeypatch):
+    import socket
+
+    from rpcx.channels import sockets
+
+    now = [100.0]
+    monkeypatch.setattr(sockets.time, "monotonic", lambda: now[0])
+    listener, where = refusing()
+
+    def come(times: int) -> None:
+        for _ in range(times):
+            with socket.create_connection(where):
+                assert listener.accept() is None
+
+    come(5)
+    now[0] += sockets.REPORT_SECONDS
+    come(2)
+    said = [record.getMessage() for record in caplog.records]
+    assert said == [
+        "tcp://127.0.0.1:0: refused a connection: not you",
+        "tcp://127.0.0.1:0: refused a connection: not you (and 4 more since the last such line)",
+    ]
+    listener.close()

@@ -1,5 +1,6 @@
 """``tcp://``: TLS, or plain on loopback only."""
 
+import os
 import socket
 
 import pytest
@@ -29,6 +30,7 @@ def test_plain_tcp_has_to_be_asked_for_by_name():
     far = accepted(plain)
     assert not hasattr(near, "secure")
     assert not hasattr(far, "secure")
+    assert (far.facts.uid, far.facts.owner, far.facts.private) == (os.geteuid(), True, False)  # it is known who came
     for end in (near, far, plain):
         end.close()
 

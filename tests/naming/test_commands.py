@@ -45,7 +45,7 @@ def test_names_are_listed_looked_up_and_removed_and_pyro5_programs_see_them(plac
     host = rpcx.Host()
     host.register(Bank, name="shop/bank", tags={"region": "eu"})
     host.listen("pipe://b")
-    port = host.listen("pyro://127.0.0.1:0", insecure=True)
+    port = host.listen("pyro://127.0.0.1:0")
     with host:
         while "shop/bank" not in run("list"):
             pass
@@ -57,6 +57,7 @@ def test_names_are_listed_looked_up_and_removed_and_pyro5_programs_see_them(plac
         assert run("lookup", "shop/bank").splitlines() == row["urls"]
         where, pyro_port = place.rsplit(":", 1)
         with Pyro5.core.locate_ns(where, int(pyro_port)) as names:
+            assert list(names.list(prefix="shop/")) == ["shop/bank"]
             with Pyro5.api.Proxy(names.lookup("shop/bank")) as bank:
                 assert bank.total() == 42
             names.register("elder", "PYRO:thing@127.0.0.1:1")

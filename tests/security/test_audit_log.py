@@ -82,9 +82,10 @@ def test_nothing_that_a_peer_says_makes_a_line_or_a_field(tmp_path_factory, said
     assert line["object"] == (said if len(said) <= 256 else said[:255] + "…")
 
 
-def test_a_source_gets_ten_lines_a_second_and_the_rest_is_counted(file, clock):
+@pytest.mark.parametrize("channel", ["tcp", "pyro"])
+def test_a_source_gets_ten_lines_a_second_and_the_rest_is_counted(file, clock, channel):
     log = AuditLog(file, clock=clock)
-    flooder, other = PeerFacts("tcp", "10.0.0.1:1"), PeerFacts("tcp", "10.0.0.2:1")
+    flooder, other = PeerFacts(channel, "10.0.0.1:1"), PeerFacts(channel, "10.0.0.2:1")
     for port in range(500):
         flooder.address = f"10.0.0.1:{port}"  # another port is the same source
         log.write("auth-fail", flooder, fields())

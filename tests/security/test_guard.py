@@ -128,6 +128,13 @@ def test_loopback_is_told_apart_when_it_is_to_be():
     assert sum(guest is not None for guest in arrived) == 3
 
 
+def test_whoever_has_an_internet_address_is_a_source_by_it_and_not_by_its_user():
+    doors = guard(exempt_local=False)
+    for number in range(1, 4):
+        came = [doors.arrives(PeerFacts("tcp", f"127.0.0.{number}:5", uid=1000), 0, NOW)[0] for _ in range(5)]
+        assert sum(guest is not None for guest in came) == 3
+
+
 def test_when_the_table_is_full_who_sent_least_goes():
     doors = guard()
     guests = [let_in(doors, f"192.0.2.{number}", sent=number)[0] for number in range(1, 9)]

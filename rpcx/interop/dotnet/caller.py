@@ -4,13 +4,11 @@
 it is closed if nobody else waits there.
 """
 
-import sys
-import threading
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any
 
-from rpcx.abc import Buffer, EventLoop, Job, LeaseInfo, Link, PeerFacts
+from rpcx.abc import Buffer, Job, LeaseInfo, PeerFacts, Waitable
 from rpcx.context import remaining
 from rpcx.errors import (
     AccessDenied,
@@ -29,6 +27,7 @@ from rpcx.interop.dotnet.lines import Lines
 from rpcx.interop.dotnet.nodes import ClassNode
 from rpcx.interop.dotnet.references import DotnetReference
 from rpcx.interop.dotnet.session import Session
+from rpcx.interop.foreign import in_thread
 from rpcx.protocol.connection import RETURN
 from rpcx.remoting.arrivals import arrival, tell, timed_out
 from rpcx.remoting.contract import Method
@@ -37,11 +36,6 @@ from rpcx.remoting.objects import HOST_URI
 from rpcx.remoting.pending import CallFuture, Pending
 from rpcx.remoting.proxy import Flavour, Proxy
 from rpcx.remoting.references import Caller, Reference
-
-if TYPE_CHECKING:
-    pass  # at run time only where something is awaited
-
-ATTACH_SECONDS: Final = 10.0  # for a loop to take up a connection that was dialled from a thread
 
 
 class ClientSession(Session):
@@ -57,14 +51,9 @@ class ClientSession(Session):
         self.claims = 0  # see `Lines`
         self._asked: Pending | CallFuture | None = None  # the call that was sent
         self._waiting: deque[tuple[Pending | CallFuture, bytes]] = deque()  # those that go when it is answered
-        self._attached = threading.Event()
         self.unanswered = False  # it carries one-way calls only
 
     # --- the session a driver pumps ----------------------------------------------------------------------------
-
-    def attach(self, link: Link, now: float) -> None:
-        super().attach(link, now)
-        self._attached.set()
 
     def _arrived(self, frame: Frame, now: float) -> Sequence[Job]:
         if frame.operation is not Operation.REPLY:
@@ -141,10 +130,6 @@ class ClientSession(Session):
         super().forked()
         self.lines.forked()
 
-    def _flush(self) -> None:
-        if self._attached.is_set():  # else all leaves when it is
-            self._link.flush()
-
     def give_up(self, pending: Any) -> bool:
         """Nobody waits for this call any more; .NET cannot be told."""
         with self._lock:
@@ -177,12 +162,9 @@ class ClientSession(Session):
             raise timed_out(ref, method, timeout, self._facts)
         return self._result(pending, ref, method)
 
-    def _wait(self, pending: Pending | CallFuture, timeout: float | None) -> None:
-        if not self._attached.is_set():
-            _refuse_in_loop()
-            self._attached.wait(ATTACH_SECONDS)
+    def _wait(self, pending: Waitable, timeout: float | None) -> None:
         try:
-            self._link.wait(pending, timeout)
+            super()._wait(pending, timeout)
         except BaseException:
             self.give_up(pending)
             raise
@@ -194,16 +176,27 @@ class ClientSession(Session):
         if ref.uri == HOST_URI:
             return await plans.run_async(self, plans.plan_for(self, method, args))
         data = self._request(ref, method, args, kwargs)
-        if method.oneway:
-            self._begun(data, None)
+        self._check_fork()
+        pending, timeout = None if method.oneway else Pending(), remaining()
+        line = await self._line(oneway=method.oneway)
+        line._send(data, pending)
+        line._flush()
+        if pending is None:
             return None
-        pending, timeout = Pending(), remaining()
-        line = self._begun(data, pending)
         await arrival(pending, timeout, line._in_loop, line.give_up)
         if not pending.arrived:
             line.give_up(pending)
             raise timed_out(ref, method, timeout, self._facts)
         return self._result(pending, ref, method, "async")
+
+    async def _line(self, *, oneway: bool) -> "ClientSession":
+        """The connection for the next call; dialled in a thread, if it has to be, since that may take a while."""
+        known: ClientSession | None = self.lines.ready_for_oneway() if oneway else self.lines.ready()
+        if known is not None:
+            return known
+        if oneway:
+            return await in_thread(self.lines.for_oneway, lambda _: None)
+        return await in_thread(self.lines.choose, self.lines.over)
 
     def _begun(self, data: bytes, pending: Pending | CallFuture | None) -> "ClientSession":
         self._check_fork()
@@ -211,9 +204,6 @@ class ClientSession(Session):
         line._send(data, pending)
         line._flush()
         return line
-
-    def _in_loop(self, loop: EventLoop, function: Callable[..., object], argument: object) -> None:
-        self._link.in_loop(loop, function, argument)  # only when bytes came is it sure that there is a link
 
     def _result(self, pending: Pending, ref: Reference, method: Method, flavour: Flavour | None = None) -> Any:
         if pending.error is not None:
@@ -307,12 +297,3 @@ class ClientSession(Session):
         """What the server refers to is called over the connections to it, whatever address the reference has."""
         face: Caller = self.lines.face
         return face
-
-
-def _refuse_in_loop() -> None:
-    asyncio = sys.modules.get("asyncio")
-    if asyncio is not None and asyncio._get_running_loop() is not None:
-        raise RuntimeError(
-            "a sync call from the event loop's own thread would wait for ever: await the call (make the method async), "
-            "or mark the method @rpcx.method(blocking=True)"
-        )

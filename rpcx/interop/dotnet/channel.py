@@ -1,7 +1,8 @@
 """What .NET's channels have in common, and the TCP channel: ``dotnet+tcp://host:port/application``.
 
-.NET's TCP channel neither encrypts nor knows who calls (its ``secure`` mode is Windows's own), so it is admitted with
-``insecure=True`` only, on loopback or for the networks that a host names (`rpcx.interop.plain`).
+.NET's TCP channel neither encrypts nor knows who calls (its ``secure`` mode is Windows's own), so it is for this user's
+processes on loopback; with ``insecure=True`` for all of them, or for the networks that a host names
+(`rpcx.interop.plain`).
 
 .NET calls back over a connection of its own, to an address that a client's references name. Both halves of that are
 off unless a URL ends with ``?callbacks=yes``: a host then connects to clients, always to the machine or process they
@@ -50,8 +51,8 @@ class RemotingChannel:
             self._known(domain, address.uri)
             return ServerSession(domain, facts, self._back if callbacks else None, says_oneway=self.says_oneway)
         if callbacks and not domain.urls:
-            self._open_door(domain)
-        lines = _lines(domain, Url(self.name, address.location, address.uri))
+            self._open_door(domain, insecure=not facts.private)
+        lines = _lines(domain, Url(self.name, address.location, address.uri), insecure=not facts.private)
         line = ClientSession(domain, facts, self.spelled(address), address.uri, lines)
         lines.add(line)
         lines.face = lines.face or line
@@ -59,9 +60,9 @@ class RemotingChannel:
 
     # --- what each channel has -----------------------------------------------------------------------------------
 
-    def dial(self, address: Address, timeout: float) -> Stream:
+    def dial(self, address: Address, timeout: float, *, insecure: bool) -> Stream:
         """Reach a client that was let in and is called back."""
-        return self.connect(address, timeout, insecure=True)
+        return self.connect(address, timeout, insecure=insecure)
 
     def spelled(self, address: Address) -> str:
         """A server's URL as requests begin with it: ``tcp://127.0.0.1:1233``."""
@@ -83,9 +84,9 @@ class RemotingChannel:
             domain.urls.append(self._url)
             domain.applications.add(application)
 
-    def _open_door(self, domain: AppDomain) -> None:
+    def _open_door(self, domain: AppDomain, *, insecure: bool) -> None:
         """Listen for the server that this client calls."""
-        listener = self.listen(self.door(), insecure=True)
+        listener = self.listen(self.door(), insecure=insecure)
         self._known(domain, "")
         domain.realm.admit(listener, lambda facts: self._visitor(domain, facts))
 
@@ -102,7 +103,7 @@ class RemotingChannel:
                 f"{peer}: a reference to {parts.uri[:200]!r} without a {self.name} channel: the client listens "
                 "nowhere (RegisterChannel there, with a port)"
             )
-        lines = _lines(domain, ways[0], back=True)
+        lines = _lines(domain, ways[0], insecure=not peer.private, back=True)
         if lines.face is None:  # connected at the first call, in the thread that makes it
             lines.face = ClientSession(domain, peer, self.spelled(ways[0]), "", lines)
         face: ClientSession = lines.face
@@ -130,8 +131,8 @@ class DotnetTcpChannel(RemotingChannel):
         """Reach a .NET server on this machine."""
         return PLAIN.connect(address, timeout, insecure=insecure)
 
-    def dial(self, address: Address, timeout: float) -> Stream:
-        return PLAIN.dial(address, timeout)
+    def dial(self, address: Address, timeout: float, *, insecure: bool) -> Stream:
+        return PLAIN.dial(address, timeout) if insecure else self.connect(address, timeout)
 
     def listen(self, address: Address, *, insecure: bool = False) -> Listener:
         """Open a port for .NET clients on this machine."""
@@ -167,18 +168,23 @@ def _same(one: str, other: str) -> bool:
     return one.rpartition(":")[2] == other.rpartition(":")[2]
 
 
-# --- connections to servers ---------------------------------------------------------------------------------------
+# --- further connections -----------------------------------------------------------------------------------------
+#
+# A server may be reached over several, and a client called back over others than its own. Where the kernel's word let
+# the first one in (then it is private), each further one needs it too: a port may be another user's by then.
 
 
-def _lines(domain: AppDomain, where: Url, *, back: bool = False) -> Lines:
-    return domain.lines(where, lambda: Lines(lambda: _dialled(domain, where, back=back)))
+def _lines(domain: AppDomain, where: Url, *, insecure: bool, back: bool = False) -> Lines:
+    return domain.lines(where, lambda: Lines(lambda: _dialled(domain, where, insecure=insecure, back=back)))
 
 
-def _dialled(domain: AppDomain, where: Url, *, back: bool) -> ClientSession:
+def _dialled(domain: AppDomain, where: Url, *, insecure: bool, back: bool) -> ClientSession:
     """One more connection to a server; ``back``: it is a client that was let in."""
     channel: RemotingChannel = find_channel(where.scheme)()
-    stream = channel.dial(where, DIAL_SECONDS) if back else channel.connect(where, DIAL_SECONDS, insecure=True)
-    session = ClientSession(domain, stream.facts, channel.spelled(where), where.uri, _lines(domain, where, back=back))
+    dial = channel.dial if back else channel.connect
+    stream = dial(where, DIAL_SECONDS, insecure=insecure)
+    lines = _lines(domain, where, insecure=insecure, back=back)
+    session = ClientSession(domain, stream.facts, channel.spelled(where), where.uri, lines)
     if not domain.realm.join(stream, session):
         stream.close()
         raise NotSent(f"{where}: this connection was closed; connect again")

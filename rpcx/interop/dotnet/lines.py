@@ -49,20 +49,26 @@ class Lines:
             if line is self._oneway:
                 self._oneway = None
 
-    def choose(self) -> Any:  # a ClientSession
-        """The one for the next call, claimed; dialled if none is idle.
-
-        Raises:
-            NotSent: the server cannot be reached, or this side was closed.
-        """
+    def ready(self) -> Any:  # a ClientSession, or None
+        """The one for the next call, claimed, if none has to be dialled for it."""
         with self._lock:
             best = min(self._open, key=_claims, default=None)
             if best is not None and (best.claims == 0 or len(self._open) >= MOST):
                 best.claims += 1
                 return best
-        line = self._dial()
-        line.claims += 1
-        self.add(line)
+        return None
+
+    def choose(self) -> Any:  # a ClientSession
+        """The one for the next call, claimed; dialled if none is idle, which blocks.
+
+        Raises:
+            NotSent: the server cannot be reached, or this side was closed.
+        """
+        line = self.ready()
+        if line is None:
+            line = self._dial()
+            line.claims += 1
+            self.add(line)
         return line
 
     def over(self, line: Line) -> None:
@@ -74,14 +80,17 @@ class Lines:
         """This is a child process's copy."""
         self._lock = threading.Lock()
 
+    def ready_for_oneway(self) -> Any:  # a ClientSession, or None
+        """The one for one-way calls, if there is one."""
+        return self._oneway
+
     def for_oneway(self) -> Any:  # a ClientSession
-        """The one for one-way calls."""
-        with self._lock:
-            if self._oneway is not None:
-                return self._oneway
-        line = self._dial()
-        line.unanswered = True
-        self._oneway = line
+        """The one for one-way calls; dialled if need be, as in `choose`."""
+        line: Any = self._oneway
+        if line is None:
+            line = self._dial()
+            line.unanswered = True
+            self._oneway = line
         return line
 
 

@@ -37,7 +37,7 @@ class Opening(PyroCall):
             instance = self.entry.enter()
             args, kwargs = self.method.arguments(self.args, self.kwargs)
             made = self.method.function(instance, *args, **kwargs)
-            items = aiter(made) if self.is_async else iter(made)
+            items = aiter(made) if hasattr(made, "__aiter__") else iter(made)
             endpoint: Any = self.endpoint
             endpoint.open_stream(self, ServedStream(endpoint, self.entry, self.method, instance, items))
         except BaseException as error:  # noqa: BLE001  # whatever a method raises is its caller's answer
@@ -53,6 +53,7 @@ class ServedStream:
 
     def __init__(self, endpoint: Any, entry: Entry, method: Method, instance: Any, items: Any) -> None:
         self.endpoint = endpoint  # that opened it
+        self.is_async = hasattr(items, "__anext__")  # a plain function may return either
         self.entry = entry
         self.method = method
         self.items = items
@@ -71,6 +72,7 @@ class NextItem(PyroCall):
 
     def __init__(self, endpoint: Any, request: Message, stream: ServedStream, name: str) -> None:
         super().__init__(endpoint, request, stream.entry, stream.method)
+        self.is_async = stream.is_async
         self._stream = stream
         self._name = name
 
@@ -109,6 +111,7 @@ class CloseStream(IncomingCall):
 
     def __init__(self, endpoint: Any, stream: ServedStream) -> None:
         super().__init__(endpoint, 0, stream.entry, stream.method)
+        self.is_async = stream.is_async
         self._stream = stream
 
     def run(self) -> None:

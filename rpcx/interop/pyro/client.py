@@ -49,7 +49,7 @@ class ClientSession(Requests):
 
     def _resolve(self, uri: str) -> object:
         match = URI.match(uri)
-        if match is not None and match[2] == self._location:
+        if match is not None and match[2] == self.location:
             return make_proxy(Reference(self, match[1], UNNAMED), self.flavour)
         return super()._resolve(uri)
 
@@ -58,7 +58,7 @@ class ClientSession(Requests):
     def call(self, ref: Reference, method: Method, args: tuple[object, ...], kwargs: dict[str, object]) -> Any:
         """Call and wait for the result."""
         pending = Pending()
-        used = self._ask(ref, method, args, kwargs, pending)
+        used = self._ask(ref, method, args, kwargs, pending, used=self._idle())
         used.await_(pending, ref, method)
         return used.result(pending, ref, method)
 
@@ -66,11 +66,11 @@ class ClientSession(Requests):
         self, ref: Reference, method: Method, args: tuple[object, ...], kwargs: dict[str, object]
     ) -> Any:
         """Call and await the result."""
-        await self._revived()
         if method.oneway:
+            await self._revived()
             return self.oneway(ref, method, args, kwargs)
         pending = Pending()
-        used = self._ask(ref, method, args, kwargs, pending)
+        used = self._ask(ref, method, args, kwargs, pending, used=await self._idle_async())
         await used.arrival(pending, ref, method)
         return used.result(pending, ref, method, "async")
 
@@ -101,14 +101,14 @@ class ClientSession(Requests):
             CallTimeout: it did not come in time.
         """
         timeout = remaining()
-        self._link.wait(pending, timeout)
+        self._wait(pending, timeout)
         if not pending.arrived:
             raise timed_out(ref, method, timeout, self._facts)
 
     async def arrival(self, pending: Pending, ref: Reference, method: Method) -> None:
         """The same in a loop."""
         timeout = remaining()
-        await arrival(pending, timeout, self._link.in_loop, self.give_up)
+        await arrival(pending, timeout, self._in_loop, self.give_up)
         if not pending.arrived:
             raise timed_out(ref, method, timeout, self._facts)
 
@@ -133,7 +133,7 @@ class ClientSession(Requests):
 
     def wait_for(self, future: CallFuture, timeout: float | None) -> None:
         """Pump until ``future`` is done, or ``timeout`` seconds passed."""
-        self._link.wait(future, timeout)
+        self._wait(future, timeout)
 
     def give_up(self, pending: Any) -> bool:  # a CallFuture
         """Nobody waits any more; Pyro5 cannot be told."""

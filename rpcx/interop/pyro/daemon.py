@@ -12,6 +12,7 @@ from typing import Any, Final
 from rpcx.abc import PeerFacts
 from rpcx.errors import LimitExceeded, ObjectNotFound
 from rpcx.interop.plain import as_reached
+from rpcx.interop.pyro.values import proxy
 from rpcx.lifetime.lease import Lease
 from rpcx.remoting.access import Gate
 from rpcx.remoting.contract import Method, MethodKind
@@ -30,6 +31,7 @@ class Daemon:
         self.realm = realm
         self.locations: list[str] = []  # host:port of its listeners
         self.client: Any = None  # a client's present ClientSession
+        self.ways: dict[tuple[str, bool], Any] = {}  # back to clients' daemons (`rpcx.interop.pyro.ways`)
         self._streams: dict[str, Any] = {}  # ServedStream by id
         self._lock = threading.Lock()  # around the streams
 
@@ -40,24 +42,20 @@ class Daemon:
 
     def export(self, instance: object, peer: PeerFacts) -> dict[str, object] | None:
         """A proxy of ``instance``, as Pyro5 writes it, for ``peer``; None: it does not travel by reference."""
-        if not self.locations:
-            return None  # a client, whom nobody could call back
-        entry: Entry | None = self.realm.table.export(instance, self.holder(peer), DEFAULT_LEASE)
+        terms = DEFAULT_LEASE if self.client is None else None  # a client's are there until it closes
+        entry: Entry | None = self.realm.table.export(instance, self.holder(peer), terms)
         if entry is None:
             return None
         location = as_reached(self.locations[0], peer)
         if location not in self.locations:
             self.locations.append(location)  # it is ours when it comes back
-        known = metadata(entry.methods.values())
-        state = (
-            f"PYRO:{entry.uri}@{location}",
-            known["oneway"],
-            known["methods"],
-            known["attrs"],
-            "hello",
-            None,
-        )
-        return {"__class__": "Pyro5.client.Proxy", "state": state}
+        return proxy(f"PYRO:{entry.uri}@{location}", metadata(entry.methods.values()))
+
+    def connected(self, session: Any) -> None:  # a ClientSession
+        """A client's connection stands; proxies that came by the one before go on over it."""
+        before, self.client = self.client, session
+        if before is not None and before.error is not None:
+            before.successor = session
 
     def resolve(self, uri: str, gate: Gate) -> object:
         """What a reference in a message stands for: an object of ours, or else only its text."""

@@ -8,8 +8,9 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final, Self
 
-from rpcx.abc import Address, Buffer, Job, PeerFacts
+from rpcx.abc import Address, Buffer, Job, PeerFacts, Stream
 from rpcx.errors import (
+    AccessDenied,
     ForkedConnection,
     InvalidArguments,
     LimitExceeded,
@@ -18,14 +19,16 @@ from rpcx.errors import (
     ProtocolError,
     RpcxError,
 )
+from rpcx.interop.foreign import in_thread
 from rpcx.interop.pyro import faults, message
 from rpcx.interop.pyro.daemon import DAEMON, Daemon
+from rpcx.interop.pyro.lines import Lines
 from rpcx.interop.pyro.message import Message, write
 from rpcx.interop.pyro.serializers import ALL
 from rpcx.interop.pyro.session import Session
 from rpcx.interop.pyro.streams import Items, ItemsAsync, ItemsSync
-from rpcx.interop.pyro.values import PROXY, inward, outward
-from rpcx.remoting.contract import Method, MethodKind
+from rpcx.interop.pyro.values import inward, outward, proxy
+from rpcx.remoting.contract import Method, MethodKind, contract_of
 from rpcx.remoting.pending import Pending
 from rpcx.remoting.proxy import Flavour, Proxy, dynamic_method
 from rpcx.remoting.references import Reference
@@ -37,8 +40,12 @@ CLOSE: Final = dynamic_method("close_stream")
 class Requests(Session):
     """Writes calls and reads their answers."""
 
-    def __init__(self, daemon: Daemon, address: Address, facts: PeerFacts) -> None:
+    def __init__(self, daemon: Daemon, address: Address, facts: PeerFacts, *, main: bool = False) -> None:
         super().__init__(daemon, facts)
+        self._main = main  # it is a client's own, and not one to call a client back
+        self.lines: Lines | None = None  # all to this daemon that there are; None: there is only this one
+        self.claims = 0  # see `Lines`
+        self._address = address
         name = address.params.get("serializer", "serpent")
         if name not in ALL:
             raise ValueError(f"{address}: serializer {name!r} is none of {', '.join(ALL)}")
@@ -47,12 +54,21 @@ class Requests(Session):
         self.revive: Callable[[], None] | None = None  # a client's way to connect anew
         self.revive_async: Callable[[], Awaitable[None]] | None = None  # the same in a loop
         self.dropped: deque[str] = deque()  # streams to close; filled from finalizers
-        self._location = address.location
+        self.location = address.location
         self._serializer = ALL[name]
         self._seq = 0
         self._waiting: dict[int, Any] = {}  # a Pending or CallFuture by sequence number
         hello = self._serializer.dumps({"handshake": "hello", "object": DAEMON})
         self._out.append(write(Message(message.CONNECT, self._serializer.number, 0, hello)))
+
+    @property
+    def under_way(self) -> int:
+        """How many calls are."""
+        return len(self._waiting)
+
+    def beside(self) -> Callable[[Stream], Self]:
+        """What makes a further connection's end."""
+        return lambda stream: type(self)(self.daemon, self._address, stream.facts)
 
     # --- what comes in -----------------------------------------------------------------------------------------
 
@@ -64,9 +80,8 @@ class Requests(Session):
             name = request.annotations.get(message.STREAM_ID)
             waiting.resolve(request.flags, request.body, (name,) if name else ())
         elif request.kind == message.CONNECT_OK and not self.opened.arrived:
-            before, self.daemon.client = self.daemon.client, self
-            if before is not None and before.error is not None:
-                before.successor = self
+            if self._main:
+                self.daemon.connected(self)
             self.opened.resolve(message.CONNECT_OK, b"", ())
         elif request.kind == message.CONNECT_FAIL and not self.opened.arrived:
             self._end(NotSent(f"the Pyro daemon refused: {request.body[:1000].decode(errors='replace')}"))
@@ -77,8 +92,14 @@ class Requests(Session):
     def _ended(self, error: Exception) -> None:
         with self._lock:
             waiting, self._waiting = list(self._waiting.values()), {}
+        if self.lines is not None:
+            self.lines.gone(self)
+        where = str(self._facts)
         for each in waiting:
-            each.fail(MaybeExecuted(f"{self._facts}: {error}; the call may have run", peer=str(self._facts)))
+            if self.opened.error is not None:  # there was no handshake: nothing was heard
+                each.fail(NotSent(f"{where}: {error}; the call was not made", peer=where))
+            else:
+                each.fail(MaybeExecuted(f"{where}: {error}; the call may have run", peer=where))
 
     def outgoing(self) -> Sequence[Buffer]:
         self._close_dropped()
@@ -103,25 +124,57 @@ class Requests(Session):
 
     def _refer(self, value: object) -> dict[str, object] | None:
         if isinstance(value, Proxy) and isinstance(value._rpcx_ref.endpoint, Requests):
-            uri = f"PYRO:{value._rpcx_ref.uri}@{value._rpcx_ref.endpoint._location}"
-            return {"__class__": PROXY, "state": (uri, (), (), (), "hello", None)}
-        return super()._refer(value)
+            return proxy(f"PYRO:{value._rpcx_ref.uri}@{value._rpcx_ref.endpoint.location}")
+        if self.daemon.locations:
+            return super()._refer(value)
+        if contract_of(type(value)) is not None:
+            raise AccessDenied(
+                f"the daemon at {self.location} cannot call {type(value).__name__} objects of this client, which "
+                "listens nowhere: connect with ...?callbacks=yes to open a port on loopback"
+            )
+        return None
 
     # --- out and back ------------------------------------------------------------------------------------------
 
+    def _latest(self) -> Self:
+        """This connection, or the last of those that took its place."""
+        latest = self
+        while latest.error is not None and latest.successor is not None:
+            latest = latest.successor
+        if latest is not self:
+            self.successor = latest  # a shorter way next time
+        return latest
+
     def _usable(self) -> Self:
-        """This connection, or the one that took its place; made now, if there is a way to."""
-        if self.error is None:
-            return self
-        if self.successor is None and self.revive is not None and not isinstance(self.error, ForkedConnection):
-            self.revive()
-        if self.successor is None:
-            raise NotSent(f"{self._facts}: {self.error}; the call was not sent", peer=str(self._facts))
-        return self.successor._usable()
+        """The latest connection; made now, if it has to be and there is a way to."""
+        used = self._latest()
+        if used.error is not None and used.revive is not None and not isinstance(used.error, ForkedConnection):
+            used.revive()
+            used = used._latest()
+        if used.error is not None:
+            raise NotSent(f"{used._facts}: {used.error}; the call was not sent", peer=str(used._facts))
+        return used
+
+    def _idle(self) -> Self:
+        """A connection on which nobody else's call is under way, claimed for one; see `Lines`."""
+        used = self._usable()
+        return used if used.lines is None else used.lines.choose()
 
     async def _revived(self) -> None:
-        if self.error is not None and self.successor is None and self.revive_async is not None:
-            await self.revive_async()
+        used = self._latest()
+        if used.error is not None and used.revive_async is not None:
+            await used.revive_async()
+
+    async def _idle_async(self) -> Self:
+        """The same, made in a thread if need be, since that may take a while."""
+        await self._revived()
+        used = self._usable()
+        if used.lines is None:
+            return used
+        ready: Self | None = used.lines.ready()
+        if ready is not None:
+            return ready
+        return await in_thread(used.lines.choose, used.lines.sent)
 
     def _ask(  # a call has these parts
         self,
@@ -131,15 +184,20 @@ class Requests(Session):
         kwargs: dict[str, object],
         pending: Any,  # a Pending or CallFuture; None: one-way
         flags: int = 0,
+        used: Self | None = None,
     ) -> Self:
-        """Send a call; returns the connection that took it."""
-        if ref.released:
-            raise ref.closed_error()
-        ref.raise_deferred()
-        used = self._usable()
-        used._close_dropped()  # first, as their consumers were
-        used._request(ref.uri, method, args, kwargs, flags, pending)
-        return used
+        """Send a call; returns the connection that took it: ``used``, which was claimed, or else the first one."""
+        try:
+            if ref.released:
+                raise ref.closed_error()
+            ref.raise_deferred()
+            taken = used or self._usable()
+            taken._close_dropped()  # first, as their consumers were
+            taken._request(ref.uri, method, args, kwargs, flags, pending)
+            return taken
+        finally:
+            if used is not None and used.lines is not None:
+                used.lines.sent(used)
 
     def _request(
         self,
@@ -175,7 +233,7 @@ class Requests(Session):
             if pending is not None:
                 self._waiting[request.seq] = pending
         if flush:
-            self._link.flush()
+            self._flush()
 
     def _number(self) -> int:
         if len(self._waiting) >= SEQUENCE - 1:

@@ -6,7 +6,7 @@ stand in a row of their own, so that none holds up the calls behind it, and run 
 
 import logging
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from rpcx.abc import Job, PeerFacts
@@ -17,12 +17,15 @@ from rpcx.interop.pyro.daemon import DAEMON, Daemon, metadata
 from rpcx.interop.pyro.message import Message
 from rpcx.interop.pyro.serializers import serializer
 from rpcx.interop.pyro.session import Session
-from rpcx.interop.pyro.values import FAILED, inward, outward
+from rpcx.interop.pyro.values import FAILED, inward, outward, proxy
 from rpcx.remoting.contract import Method
 from rpcx.remoting.dispatch import IncomingCall, IncomingOneway
 from rpcx.remoting.objects import HOST_URI, Entry
+from rpcx.remoting.proxy import Proxy, as_flavour
 
 log = logging.getLogger("rpcx")
+
+Elsewhere = Callable[[str, PeerFacts], Any]  # the proxy of an object for a peer that named its URI, or None
 
 WAITING: Final = 1024  # calls that a client may send ahead
 
@@ -56,10 +59,17 @@ class Row:
 
 
 class ServerSession(Session):
-    """Answers a Pyro5 client."""
+    """Answers a Pyro5 client.
 
-    def __init__(self, daemon: Daemon, facts: PeerFacts) -> None:
+    Args:
+        daemon: whose objects it calls.
+        facts: who it is.
+        elsewhere: makes a proxy of the URI of an object that is not the daemon's, or None; without it there are none.
+    """
+
+    def __init__(self, daemon: Daemon, facts: PeerFacts, elsewhere: Elsewhere | None = None) -> None:
         super().__init__(daemon, facts)
+        self._elsewhere = elsewhere
         self._detail = daemon.realm.detail
         self._calls = Row()
         self._oneways = Row()
@@ -125,9 +135,13 @@ class ServerSession(Session):
             job = IncomingOneway(me, request.seq, entry, found)
         else:
             job = (Opening if found.streams else PyroCall)(me, request, entry, found)
-        job.args = [inward(arg, self._resolve) for arg in args]
-        job.kwargs = {key: inward(arg, self._resolve) for key, arg in kwargs.items()} or None
+        job.args = [self._inward(arg, found) for arg in args]
+        job.kwargs = {key: self._inward(arg, found) for key, arg in kwargs.items()} or None
         return job
+
+    def _inward(self, arg: Any, method: Method) -> Any:  # as it came; as the method is to have it
+        value = inward(arg, self._resolve)
+        return value if self._elsewhere is None else as_flavour(value, "async" if method.is_async else "sync")
 
     def _found(self, name: str, method: str) -> tuple[Entry, Method]:
         entry = self.gate.find(name, method) if name != HOST_URI else self.daemon.realm.table.find("")
@@ -148,11 +162,26 @@ class ServerSession(Session):
                     raise ProtocolError("a batch is a list of [method, arguments, named arguments]")
             if found.streams:
                 raise InvalidArguments(f"{name}.{method} streams; it cannot be part of a batch")
-            resolved = {key: inward(arg, self._resolve) for key, arg in named.items()}
-            steps.append((found, [inward(arg, self._resolve) for arg in given], resolved))
+            resolved = {key: self._inward(arg, found) for key, arg in named.items()}
+            steps.append((found, [self._inward(arg, found) for arg in given], resolved))
         if entry is None:
             raise InvalidArguments("a batch without calls")
         return Batch(self, request, entry, steps)
+
+    def _resolve(self, uri: str) -> object:
+        found = super()._resolve(uri)
+        if found is uri and self._elsewhere is not None:
+            found = self._elsewhere(uri, self._facts) or uri
+        return found
+
+    def _refer(self, value: Any) -> dict[str, object] | None:  # of any class
+        if isinstance(value, Proxy):
+            known: Any = value._rpcx_ref.endpoint
+            if getattr(known, "daemon", None) is self.daemon and _machine(known.location) == _machine(
+                self._facts.address
+            ):
+                return proxy(f"PYRO:{value._rpcx_ref.uri}@{known.location}")  # a client's own comes home
+        return super()._refer(value)
 
     # --- the daemon's own object -------------------------------------------------------------------------------
 
@@ -197,7 +226,19 @@ class ServerSession(Session):
     def answer(self, call: IncomingCall, value: object) -> None:
         """The method returned ``value``."""
         assert isinstance(call, PyroCall)
-        self._answer(call, lambda: outward(value, self._refer), 0)
+        if hasattr(value, "__next__") or hasattr(value, "__anext__"):  # whatever returned it, as in Pyro5
+            self._stream_of(call, value)
+        else:
+            self._answer(call, lambda: outward(value, self._refer), 0)
+
+    def _stream_of(self, call: PyroCall, items: Any) -> None:
+        instance = call.entry.enter()  # pinned once more, until the stream ends
+        stream = ServedStream(self, call.entry, call.method, instance, items)
+        try:
+            self.open_stream(call, stream)
+        except LimitExceeded:
+            stream.leave()
+            raise
 
     def answer_batch(self, call: Batch, results: list[object]) -> None:
         """The calls of a batch have run."""
@@ -297,3 +338,7 @@ def _request(envelope: Any) -> tuple[str, str, Sequence[Any], dict[str, Any]]:
             if all(isinstance(key, str) for key in kwargs or ()):
                 return name, method, args or (), kwargs or {}
     raise ProtocolError("a request is [object, method, arguments, named arguments]")
+
+
+def _machine(location: str) -> str:
+    return location.rpartition(":")[0]

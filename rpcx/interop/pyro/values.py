@@ -3,7 +3,8 @@
 What comes in never makes an object of a class that it names: a dict of an unknown class stays a dict, without the
 name, and becomes what a method's annotation says (a dataclass, a pydantic model). A reference becomes a proxy only if
 it leads back over the connection that it came by; any other arrives as its text, ``"PYRO:bank@host:port"``, so that
-no message decides to whom this process connects: ``rpcx.get(text, Bank, insecure=True)`` does, if the method wants it.
+no message decides to whom this process connects: ``rpcx.get(text, Bank)`` does, if the method wants it (or, where a
+URL enables it, `rpcx.interop.pyro.ways`).
 """
 
 import dataclasses
@@ -12,7 +13,7 @@ import decimal
 import enum
 import pathlib
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from rpcx.errors import InvalidArguments, LimitExceeded
@@ -80,6 +81,13 @@ def _plainer(value: Any) -> Any:  # of any class
         if isinstance(value, kind):
             return kind(value)
     return value
+
+
+def proxy(uri: str, known: Mapping[str, Sequence[str]] | None = None) -> dict[str, object]:
+    """A proxy as Pyro5 writes it; ``known`` is the metadata of what it stands for, which Pyro5 asks for otherwise."""
+    named = known or {}
+    state = (uri, *(named.get(kind, ()) for kind in ("oneway", "methods", "attrs")), "hello", None)
+    return {CLASS: PROXY, "state": state}
 
 
 def inward(value: Any, resolve: Resolve, depth: int = 0) -> Any:  # plain values; what they stand for

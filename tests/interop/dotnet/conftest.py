@@ -101,7 +101,7 @@ def serving() -> Iterator[Callable[..., str]]:
     with contextlib.ExitStack() as stack:
 
         def start(host, url: str = "dotnet+tcp://127.0.0.1:0/app", **options) -> str:
-            listening = host.listen(url, insecure=True, **options)
+            listening = host.listen(url, **options)
             stack.enter_context(host)
             return listening.removeprefix("dotnet+")
 

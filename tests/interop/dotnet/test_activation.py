@@ -39,7 +39,7 @@ def url(mono):
 
 
 def test_a_python_client_makes_objects_there(url):
-    with rpcx.connect(url, insecure=True) as server:
+    with rpcx.connect(url) as server:
         ann = server.create(Served, "Ann", 3)
         assert ann.describe() == "Ann 3"
         assert ann.again(server.create(Served)).describe() == "nobody 0"
@@ -50,14 +50,14 @@ def test_a_python_client_makes_objects_there(url):
 
 
 def test_an_object_that_the_server_marshalled_is_found(url):
-    with rpcx.connect(url, insecure=True) as server:
+    with rpcx.connect(url) as server:
         published = server.get(Counter, "published")
         assert published.next() == 6
         assert published.next() == 7
 
 
 async def in_a_loop(url):
-    async with aio.connect(url, insecure=True) as server:
+    async with aio.connect(url) as server:
         ann: Any = await server.create(Served, "Ann", 3)
         assert await ann.describe() == "Ann 3"
 

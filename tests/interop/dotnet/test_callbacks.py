@@ -22,7 +22,7 @@ def url(mono):
 
 @pytest.fixture
 def server(url):
-    with rpcx.connect(f"{url}?callbacks=yes", insecure=True) as server:
+    with rpcx.connect(f"{url}?callbacks=yes") as server:
         yield server
 
 
@@ -83,7 +83,7 @@ async def in_a_loop(url):
         await asyncio.sleep(0)
         heard.append(text)
 
-    async with aio.connect(f"{url}?callbacks=yes", insecure=True) as server:
+    async with aio.connect(f"{url}?callbacks=yes") as server:
         radio: Any = server.get(Radio, "radio")
         await radio.add_heard(hear)
         await radio.say("hello")
@@ -97,7 +97,7 @@ def test_async_functions_hear_too(url):
 
 
 def test_unless_calls_back_are_enabled(url):
-    with rpcx.connect(url, insecure=True) as server, pytest.raises(AccessDenied, match="callbacks=yes"):
+    with rpcx.connect(url) as server, pytest.raises(AccessDenied, match="callbacks=yes"):
         server.get(Radio, "radio").add_heard(print)
 
 

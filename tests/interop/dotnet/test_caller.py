@@ -11,7 +11,6 @@ import pytest
 import rpcx
 from rpcx import aio
 from rpcx.errors import (
-    AccessDenied,
     CallTimeout,
     ConnectionLost,
     InvalidArguments,
@@ -61,7 +60,7 @@ def url(mono):
 
 @pytest.fixture
 def server(url):
-    with rpcx.connect(url, insecure=True) as server:
+    with rpcx.connect(url) as server:
         yield server
 
 
@@ -203,7 +202,7 @@ def test_oneway_calls_arrive(talk):
 
 
 def test_after_the_server_ended_calls_say_so_and_a_new_one_is_found(mono):
-    with mono.serving() as url, rpcx.connect(url, insecure=True) as server:
+    with mono.serving() as url, rpcx.connect(url) as server:
         talk = server.get(Talk, "talk")
         assert talk.join_texts("a", "b") == "a and b"
     with pytest.raises(NotSent):
@@ -213,7 +212,7 @@ def test_after_the_server_ended_calls_say_so_and_a_new_one_is_found(mono):
 def test_a_server_that_dies_under_a_call_leaves_it_unknown(mono):
     with mono.started("server.exe") as process:
         url = f"dotnet+{process.stdout.readline().strip()}"
-        with rpcx.connect(url, insecure=True) as server:
+        with rpcx.connect(url) as server:
             future = rpcx.future(server.get(Talk, "talk").fail, "Sleep")
             server.get(Talk, "talk").notes()
             process.kill()
@@ -226,7 +225,7 @@ def test_a_server_that_dies_under_a_call_leaves_it_unknown(mono):
 
 
 async def in_a_loop(url):
-    async with aio.connect(url, insecure=True) as server:
+    async with aio.connect(url) as server:
         talk: Any = server.get(Talk, "talk")
         assert await talk.join_texts("a", "b") == "a and b"
         assert await talk.divide(17, 5) == (3, 2)
@@ -250,12 +249,3 @@ def test_the_same_in_a_loop(url):
     import asyncio
 
     asyncio.run(in_a_loop(url))
-
-
-def test_without_insecure_and_off_loopback_it_is_refused(url):
-    with pytest.raises(AccessDenied, match="needs insecure=True"):
-        rpcx.connect(url)
-    with pytest.raises(AccessDenied, match="no loopback address"):
-        rpcx.connect("dotnet+tcp://192.0.2.1:4000/app", insecure=True)
-    with pytest.raises(AccessDenied, match="no loopback address"):
-        rpcx.Host().listen("dotnet+tcp://0.0.0.0:0/app", insecure=True)

@@ -41,7 +41,7 @@ def test_a_client_that_listens_nowhere_is_told_so(mono, serving):
 
 
 def test_a_python_client_listens_to_a_csharp_server(mono):
-    with mono.serving() as url, rpcx.connect(f"{url}?callbacks=yes", insecure=True) as server:
+    with mono.serving() as url, rpcx.connect(f"{url}?callbacks=yes") as server:
         radio, listener = server.get(Radio, "radio"), Listener()
         radio.listen(listener)
         assert radio.say("hello") == 5

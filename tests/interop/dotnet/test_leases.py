@@ -93,7 +93,7 @@ class Keeper:
 
 
 def test_a_python_client_reads_and_renews_the_lease_of_an_object_there(url):
-    with rpcx.connect(url, insecure=True) as server:
+    with rpcx.connect(url) as server:
         talk = server.get(Talk, "talk")
         assert rpcx.lease(talk).info() is None
         lease = rpcx.lease(talk.new_counter(1))
@@ -104,7 +104,7 @@ def test_a_python_client_reads_and_renews_the_lease_of_an_object_there(url):
 
 
 def test_a_python_sponsor_keeps_an_object_there_for_as_long_as_it_wants(url):
-    with rpcx.connect(f"{url}?callbacks=yes", insecure=True) as server:
+    with rpcx.connect(f"{url}?callbacks=yes") as server:
         counter = server.get(Talk, "talk").new_counter(1)
         keeper = Keeper(2)
         rpcx.lease(counter).register(keeper)
@@ -118,7 +118,7 @@ def test_a_python_sponsor_keeps_an_object_there_for_as_long_as_it_wants(url):
 
 
 def test_a_sponsor_may_be_taken_back(url):
-    with rpcx.connect(f"{url}?callbacks=yes", insecure=True) as server:
+    with rpcx.connect(f"{url}?callbacks=yes") as server:
         counter = server.get(Talk, "talk").new_counter(1)
         keeper = Keeper(10**6)
         rpcx.lease(counter).register(keeper)
@@ -127,7 +127,7 @@ def test_a_sponsor_may_be_taken_back(url):
 
 
 def test_a_client_that_listens_nowhere_cannot_sponsor(url):
-    with rpcx.connect(url, insecure=True) as server:
+    with rpcx.connect(url) as server:
         counter = server.get(Talk, "talk").new_counter(1)
         with pytest.raises(AccessDenied, match="callbacks=yes"):
             rpcx.lease(counter).register(rpcx.ClientSponsor())

@@ -22,7 +22,7 @@ def test_the_published_classic_runs_letter_for_letter(mono):
     host = rpcx.Host()
     host.publish(remote := RemoteObjectDef(), "RemoteObjectURL")
     try:
-        host.listen("dotnet+tcp://localhost:1233", insecure=True)
+        host.listen("dotnet+tcp://localhost:1233")
     except OSError:
         host.close()
         pytest.skip("port 1233, which the classic calls, is in use on this machine")
@@ -76,7 +76,7 @@ def test_a_client_on_another_address_is_served_where_it_is_allowed_to_come_from(
     host = rpcx.Host(allow={"*"})
     host.register(RemoteObjectDef, Talk, Radio)
     anywhere = "dotnet+tcp://0.0.0.0:0/app?callbacks=yes"
-    port = serving(host, anywhere, allow_from=[f"{address}/32"]).partition("0.0.0.0:")[2]
+    port = serving(host, anywhere, insecure=True, allow_from=[f"{address}/32"]).partition("0.0.0.0:")[2]
     facts = mono.run("client.exe", f"tcp://{address}:{port}", "listening", "classic", "talk", "radio")
     assert (facts["classic"], facts["drive"]) == ("000", "205")  # its own object came back by the address it called
     assert facts["heard"].startswith("hello,event again,again")  # and is called back there
@@ -85,7 +85,8 @@ def test_a_client_on_another_address_is_served_where_it_is_allowed_to_come_from(
 def test_what_nobody_was_allowed_is_the_owners(mono, serving, address):
     host = rpcx.Host()
     host.register(RemoteObjectDef)
-    port = serving(host, "dotnet+tcp://0.0.0.0:0/app", allow_from=[f"{address}/32"]).partition("0.0.0.0:")[2]
+    url = serving(host, "dotnet+tcp://0.0.0.0:0/app", insecure=True, allow_from=[f"{address}/32"])
+    port = url.partition("0.0.0.0:")[2]
     with mono.started("client.exe", f"tcp://{address}:{port}", "classic") as process:
         _, err = process.communicate(timeout=40)
     assert "no such object or method" in err

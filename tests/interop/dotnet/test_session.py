@@ -4,11 +4,14 @@ import asyncio
 import socket
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 import rpcx
+import rpcx.aio
 from rpcx import dotnet
+from rpcx.errors import AccessDenied
 from rpcx.interop.dotnet import framing
 from rpcx.interop.dotnet.binary import read_return, write_call
 from rpcx.interop.dotnet.messages import MethodCall
@@ -16,6 +19,7 @@ from rpcx.interop.dotnet.nodes import ArrayNode, ClassNode, Kind, Primitive
 from rpcx.interop.dotnet.objref import ObjRef, compose
 from tests.interop.dotnet.shop import Basket, Counter, Radio, RemoteObjectDef, Talk, Values
 from tests.interop.dotnet.vectors import T
+from tests.others import ANN, SQUAT, Other, needs_root
 
 
 class Raw:
@@ -125,6 +129,54 @@ def test_a_reference_makes_nobody_connect_anywhere(url):
             trap.accept()
 
 
+@needs_root
+def test_a_call_back_is_for_this_users_processes_only_if_the_client_had_to_be_one(host, serving):
+    url = serving(host, "dotnet+tcp://127.0.0.1:0/app?callbacks=yes")
+    with Other(SQUAT, 0) as other, Raw(url) as raw:
+        where = f"tcp://127.0.0.1:{other.says()}"
+        node = compose(ObjRef("x", server_type="Shop.ICounter, shared", urls=(where,)))
+        assert f"user {ANN} listens there" in raw.failure("talk", "Drive", node)
+        assert other.says() == "heard b''"
+
+
+@needs_root
+def test_a_further_connection_goes_to_this_user_only_too():
+    with socket.create_server(("127.0.0.1", 0)) as server, ThreadPoolExecutor(1) as threads:
+        port = server.getsockname()[1]
+        accepted = threads.submit(server.accept)
+        with rpcx.connect(f"dotnet+tcp://127.0.0.1:{port}") as client, accepted.result(10)[0]:
+            server.close()
+            with Other(SQUAT, port) as other:
+                assert other.says() == str(port)
+                with pytest.raises(AccessDenied, match=f"user {ANN} listens there"):
+                    client.get(Talk, "talk").note("for a connection of its own, since it is one-way")
+                assert other.says() == "heard b''"
+
+
+def test_a_further_connection_that_is_not_accepted_yet_holds_up_no_loop():
+    async def use() -> None:
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            first = asyncio.create_task(asyncio.to_thread(server.accept))
+            async with rpcx.aio.connect(f"dotnet+tcp://127.0.0.1:{server.getsockname()[1]}") as client:
+                talk = client.get(Talk, "talk")
+                unanswered = asyncio.create_task(talk.notes())
+                await asyncio.sleep(0)
+                with rpcx.options(timeout=None):
+                    waiting = asyncio.create_task(talk.notes())
+                with pytest.raises(TimeoutError):
+                    await asyncio.wait_for(asyncio.shield(waiting), 0.1)  # the loop's own timer goes on
+                second = await asyncio.to_thread(server.accept)
+                for task in (unanswered, waiting):
+                    task.cancel()
+                await asyncio.gather(unanswered, waiting, return_exceptions=True)
+            for sock, _ in (await first, second):
+                sock.close()
+
+    begun = time.monotonic()
+    asyncio.run(use())
+    assert time.monotonic() - begun < 4  # less than a connection may take
+
+
 def test_arguments_are_checked_against_annotations(url):
     with Raw(url) as raw:
         assert "argument 'b'" in raw.failure("talk", "Divide", Primitive(Kind.INT32, 1), "x", None)
@@ -213,7 +265,7 @@ async def in_a_loop(mono):
     host = rpcx.Host()
     host.register(Slow, RemoteObjectDef, Talk, Radio)
     host.publish(Counter(), "counter")
-    url = host.listen("dotnet+tcp://127.0.0.1:0/app?callbacks=yes", insecure=True).removeprefix("dotnet+")
+    url = host.listen("dotnet+tcp://127.0.0.1:0/app?callbacks=yes").removeprefix("dotnet+")
     async with host:
         with Raw(url) as raw:
             assert (await asyncio.to_thread(raw.call, "slow", "Later", "text")).value == "text"
@@ -235,7 +287,7 @@ def test_who_is_not_the_owner_is_under_the_rules_of_the_host(serving, monkeypatc
     host = rpcx.Host()
     host.register(Talk, methods={"notes": {"*"}})
     host.register(Basket)
-    with Raw(serving(host)) as raw:
+    with Raw(serving(host, insecure=True)) as raw:
         assert raw.call("talk", "Notes").value == ""
         assert "no such object or method" in raw.failure("talk", "Note", "x")
         call = ClassNode("System.Runtime.Remoting.Messaging.ConstructionCall", {"__TypeName": "Shop.Basket"})

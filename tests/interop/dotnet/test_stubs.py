@@ -65,7 +65,7 @@ import rpcx
 import contract
 
 url = sys.argv[1]
-with rpcx.connect(url, insecure=True) as server:
+with rpcx.connect(url) as server:
     talk = server.get(contract.ITalk, "talk")
     assert talk.join("a", "b") == "a and b"
     assert talk.join_2("a", 3) == "aaa"
@@ -84,7 +84,7 @@ with rpcx.connect(url, insecure=True) as server:
     assert values.echo_tiny(contract.Tiny.One) is contract.Tiny.One
     ann = contract.Person("Ann", 41, None, [], contract.Color.Red, None)
     assert values.echo_person(ann) == ann
-with rpcx.connect(f"{url}?callbacks=yes", insecure=True) as server:
+with rpcx.connect(f"{url}?callbacks=yes") as server:
     radio = server.get(contract.IRadio, "radio")
     heard = []
     radio.add_heard(heard.append)

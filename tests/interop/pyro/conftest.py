@@ -14,7 +14,7 @@ def location() -> Iterator[str]:
     """host:port of an rpcx host that Pyro5 clients may call."""
     with rpcx.Host() as host:
         host.register(Bank, Account)
-        yield host.listen("pyro://127.0.0.1:0", insecure=True).partition("://")[2]
+        yield host.listen("pyro://127.0.0.1:0").partition("://")[2]
 
 
 @pytest.fixture

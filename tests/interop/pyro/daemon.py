@@ -43,6 +43,7 @@ class Bank:
         self._noticed = threading.Event()
         self._closed = threading.Event()
         self._account = None
+        self._ending = threading.Event()
 
     def greet(self, name, *, loudly=False):
         return f"HELLO {name}" if loudly else f"hello {name}"
@@ -73,6 +74,13 @@ class Bank:
 
     def sleep(self, seconds):
         time.sleep(seconds)
+
+    def begin(self):
+        """Runs until `end` is called."""
+        assert self._ending.wait(10)
+
+    def end(self):
+        self._ending.set()
 
     def count(self, upto):
         try:

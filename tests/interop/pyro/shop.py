@@ -86,7 +86,7 @@ class Bank:
 
     @rpcx.method(blocking=True)
     def call_back(self, where: str) -> str:
-        with rpcx.get(where, Callback, insecure=True) as callback:
+        with rpcx.get(where, Callback) as callback:
             return callback.told("done")
 
     @rpcx.method(blocking=True)

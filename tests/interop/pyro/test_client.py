@@ -51,6 +51,12 @@ class Bank:
     def sleep(self, seconds: float) -> None:
         raise NotImplementedError
 
+    def begin(self) -> None:
+        raise NotImplementedError
+
+    def end(self) -> None:
+        raise NotImplementedError
+
     def count(self, upto: int) -> Iterator[int]:
         raise NotImplementedError
 
@@ -63,13 +69,13 @@ class Bank:
 
 @pytest.fixture(params=["serpent", "json", "msgpack"])
 def bank(request, daemon):
-    with rpcx.connect(f"pyro://{daemon.location}?serializer={request.param}", insecure=True) as server:
+    with rpcx.connect(f"pyro://{daemon.location}?serializer={request.param}") as server:
         yield server.get(Bank, "bank")
 
 
 @pytest.fixture
 def plain(daemon):
-    with rpcx.connect(f"pyro://{daemon.location}", insecure=True) as server:
+    with rpcx.connect(f"pyro://{daemon.location}") as server:
         yield server.get(Bank, "bank")
 
 
@@ -98,7 +104,7 @@ def test_exceptions_that_are_not_known_keep_their_name(plain):
 
 
 def test_objects_that_are_not_there(daemon, plain):
-    nobody = rpcx.get(f"PYRO:nobody@{daemon.location}", Bank, insecure=True)
+    nobody = rpcx.get(f"PYRO:nobody@{daemon.location}", Bank)
     with nobody, pytest.raises(rpcx.ObjectNotFound) as caught:
         nobody.greet("x")
     assert caught.value.uri == "nobody"
@@ -170,34 +176,32 @@ def test_a_daemon_that_comes_back_is_called_again(daemon, plain):
         again.close()
 
 
-def test_uris_and_names_of_pyro(daemon):
-    bank = rpcx.get(f"PYRO:bank@{daemon.location}", Bank, insecure=True)
-    assert bank.greet("uri") == "hello uri"
-    bank.close()
-    bank = rpcx.get(f"PYRONAME:some.bank@{daemon.names}", Bank, insecure=True)
+def test_uris_and_names_of_pyro(daemon, monkeypatch):
+    for place in (daemon.location, daemon.location.replace("127.0.0.1", "localhost")):
+        with rpcx.get(f"PYRO:bank@{place}", Bank) as bank:
+            assert bank.greet("uri") == "hello uri"
+    monkeypatch.setattr("rpcx.interop.pyro.names.DEFAULT_LOCATION", daemon.names)
+    with rpcx.get("PYRONAME:some.bank", Bank) as bank:
+        assert bank.greet("name") == "hello name"
+    bank = rpcx.get(f"PYRONAME:some.bank@{daemon.names}", Bank)
     assert bank.greet("name") == "hello name"
     bank.close()
     with pytest.raises(rpcx.ObjectNotFound, match=r"knows no 'other\.bank'"):
-        rpcx.get(f"PYRONAME:other.bank@{daemon.names}", Bank, insecure=True)
+        rpcx.get(f"PYRONAME:other.bank@{daemon.names}", Bank)
     with pytest.raises(ValueError, match="looks like PYRO:"):
-        rpcx.connect("PYRO:bank", insecure=True)
-
-
-def test_it_has_to_be_asked_for(daemon):
-    with pytest.raises(rpcx.AccessDenied, match="insecure=True"):
-        rpcx.connect(f"PYRO:bank@{daemon.location}")
+        rpcx.connect("PYRO:bank")
 
 
 def test_who_is_no_daemon_is_told():
     with rpcx.Host() as host:
-        url = host.listen("tcp://127.0.0.1:0", insecure=True)
+        url = host.listen("tcp://127.0.0.1:0")
         with pytest.raises(rpcx.RpcxError):
-            rpcx.connect(url.replace("tcp", "pyro"), insecure=True, timeout=5)
+            rpcx.connect(url.replace("tcp", "pyro"), timeout=5)
 
 
 def test_in_a_loop(daemon):
     async def use():
-        async with rpcx.aio.connect(f"PYRO:bank@{daemon.location}", insecure=True) as server:
+        async with rpcx.aio.connect(f"PYRO:bank@{daemon.location}") as server:
             bank = server.get(Bank)
             assert await bank.greet("ann") == "hello ann"
             account = await bank.open("bob")

@@ -11,7 +11,7 @@ def test_each_step_leaves_the_others_as_they_are(daemon, peer):
 
     # An rpcx client calls the old server, by a contract, beside an old client.
     assert peer.run(greeting) == "'hello ann'"
-    bank = rpcx.get(old, contracts.Bank, insecure=True)
+    bank = rpcx.get(old, contracts.Bank)
     assert bank.greet("ann") == "hello ann"
     bank.close()
 
@@ -19,15 +19,15 @@ def test_each_step_leaves_the_others_as_they_are(daemon, peer):
     daemon.close()
     with rpcx.Host() as host:
         host.register(Bank, Account)
-        host.listen(f"pyro://{daemon.location}", insecure=True)
+        host.listen(f"pyro://{daemon.location}")
         host.listen("pipe://moved-bank")
         assert peer.run(greeting) == "'hello ann'"
         peer.run(f"account = Proxy({old!r}).open('bob', 5)")
         assert peer.run("result = account.deposit(1)") == "6"
 
         # The clients move: the URL changes, nothing else.
-        for url, insecure in ((old, True), ("pipe://moved-bank/bank", False)):
-            moved = rpcx.get(url, Bank, insecure=insecure)
+        for url in (old, "pipe://moved-bank/bank"):
+            moved = rpcx.get(url, Bank)
             assert moved.greet("ann", loudly=True) == "HELLO ANN"
             assert moved.open("eve", 7).deposit(1) == 8
             moved.close()

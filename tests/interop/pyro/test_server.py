@@ -129,14 +129,6 @@ def test_a_reference_to_elsewhere_arrives_as_text(bank):
     assert bank.run("result = bank.echo(Proxy('PYRO:x@10.9.8.7:1'))") == "'PYRO:x@10.9.8.7:1'"
 
 
-def test_a_channel_without_protection_has_to_be_asked_for():
-    with rpcx.Host() as host:
-        with pytest.raises(rpcx.AccessDenied, match="insecure=True"):
-            host.listen("pyro://127.0.0.1:0")
-        with pytest.raises(rpcx.AccessDenied, match="loopback"):
-            host.listen("pyro://0.0.0.0:0", insecure=True)
-
-
 @pytest.mark.parametrize(
     "data",
     [
@@ -159,7 +151,7 @@ def test_a_loop_serves_as_well(peer):
     async def serve():
         async with rpcx.Host() as host:
             host.register(Bank)
-            url = host.listen("pyro://127.0.0.1:0", insecure=True)
+            url = host.listen("pyro://127.0.0.1:0")
             code = f"result = Proxy('PYRO:bank@{url.partition('://')[2]}').later(4)"
             return await asyncio.to_thread(peer.run, code)
 
