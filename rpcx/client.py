@@ -27,6 +27,7 @@ from rpcx.remoting.endpoint import Endpoint
 from rpcx.remoting.leases import HOST, AsyncLeaseHandle, LeaseHandle, handle_of
 from rpcx.remoting.proxy import Flavour, Proxy, make_proxy, target_of
 from rpcx.remoting.references import Reference
+from rpcx.remoting.stubs import stubbed
 from rpcx.sinks.chain import Sink
 
 T = TypeVar("T")
@@ -119,7 +120,7 @@ class Connector:
         return NotSent(f"{self.address}: no handshake within {self._timeout:g} s; {why}")
 
     def _proxy(self, cls: Any, uri: str | None) -> Any:  # a class; its proxy
-        contract = _contract(cls, "get")
+        contract = _contract(cls, "get", self.flavour)
         target = uri or self.address.uri or contract.uri
         if not target:
             raise InvalidArguments(f"get({contract.name}): which one? give its uri, as in get({contract.name}, 'name')")
@@ -129,7 +130,7 @@ class Connector:
 
     def _creation(self, cls: Any, args: tuple[object, ...], kwargs: dict[str, object]) -> tuple[Any, ...]:
         """Endpoint, reference, method, arguments of the call that makes an instance of ``cls``."""
-        contract = _contract(cls, "create")
+        contract = _contract(cls, "create", self.flavour)
         if contract.mode is not Mode.CLIENT_ACTIVATED:
             raise InvalidArguments(
                 f"create({contract.name}): it is a {contract.mode.value} class; only @rpcx.client_activated "
@@ -144,7 +145,7 @@ class Connector:
         )
 
     def _own(self, created: Any, cls: Any) -> Any:  # a proxy; a class
-        contract = _contract(cls, "create")
+        contract = _contract(cls, "create", self.flavour)
         return created._rpcx_cast(contract) if isinstance(created, Proxy) else created  # of ours
 
     def _accept(self, listener: Listener, stream: Stream) -> Session:
@@ -382,11 +383,15 @@ def future(fn: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> "Future[R]"
     return made
 
 
-def _contract(cls: Any, what: str) -> Contract:  # whatever was given as a class
-    contract = contract_of(cls)
+def _contract(cls: Any, what: str, flavour: Flavour) -> Contract:  # whatever was given as a class
+    contract, name = contract_of(cls), getattr(cls, "__name__", cls)
+    if contract is None:
+        contract = stubbed(cls)
+        if contract is not None and flavour == "sync":
+            raise InvalidArguments(f"{what}({name}): that is for rpcx.aio; here it is {contract.cls.__name__}")
     if contract is None:
         raise InvalidArguments(
-            f"{what}({getattr(cls, '__name__', cls)!r}): it is no remote class; decorate it with @rpcx.remote, "
+            f"{what}({name!r}): it is no remote class; decorate it with @rpcx.remote, "
             "@rpcx.singleton, @rpcx.single_call or @rpcx.client_activated"
         )
     return contract

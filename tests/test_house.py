@@ -56,6 +56,7 @@ TESTED_ELSEWHERE: dict[str, str] = {
     "rpcx/helper.py": "real helpers: tests/test_impersonation.py",
     "rpcx/aio.py": "real processes: tests/end_to_end",
     "rpcx/context.py": "whole calls: tests/remoting/test_calls.py",
+    "rpcx/stubs/classes.py": "whole stubs: tests/stubs/test_writing.py",
     "rpcx/terminal.py": "what commands share: tests/test_cli.py",
     "rpcx/messages.py": "plain slots: with the chain that carries them, tests/sinks/test_chain.py",
     "rpcx/interop/dotnet/appdomain.py": "served C# clients: tests/interop/dotnet/test_server.py",
