@@ -41,6 +41,7 @@ class Connector:
     """What a sync and an async connection have in common."""
 
     flavour: Flavour = "sync"
+    _pump: Any = None  # a Pump or an AioPump; None: closed, or not open yet
 
     def __init__(
         self,
@@ -68,6 +69,11 @@ class Connector:
         self._endpoint: Endpoint | None = None  # set when connected
         self._begun: Any = None  # the latest connection, open or not: an Endpoint, or what a Speaker has for it
         self._listeners: dict[Listener, Callable[[PeerFacts], Session]] = {}  # of protocols that call back so
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it was not closed; the connection may be lost all the same, and made anew by the next call."""
+        return self._pump is not None
 
     @property
     def peer(self) -> PeerFacts:

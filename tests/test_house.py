@@ -49,6 +49,8 @@ TESTED_ELSEWHERE: dict[str, str] = {
     "rpcx/remoting/objects.py": "how objects live and end: tests/remoting/test_lifetimes.py",
     "rpcx/remoting/service.py": "how objects live and end: tests/remoting/test_lifetimes.py",
     "rpcx/remoting/decorators.py": "with what they make: tests/remoting/test_contract.py",
+    "rpcx/conformance/lines.py": "the toy of all drivers' tests: tests/drivers",
+    "rpcx/conformance/rules.py": "how a broken rule is told: each module of tests/conformance",
     "rpcx/realm.py": "how objects live and end: tests/remoting/test_lifetimes.py",
     "rpcx/host.py": "how objects live and end: tests/remoting/test_lifetimes.py",
     "rpcx/client.py": "whole calls: tests/remoting/test_calls.py",
