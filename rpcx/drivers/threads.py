@@ -646,8 +646,8 @@ class Pump:
         self.wake()
         self._ring()
         for thread in list(self._threads):
-            if thread is not threading.current_thread():
-                thread.join(2.0)
+            if thread.ident is not None and thread is not threading.current_thread():
+                thread.join(2.0)  # one that is just being started ends by itself: the pump is closed
         for link in list(self._links):  # that the last leader welcomed meanwhile
             self.drop(link)
         self.workers.close()
