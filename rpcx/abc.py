@@ -352,6 +352,10 @@ class Link(Protocol):
         """Block this thread until ``reply`` has arrived or ``timeout`` seconds passed."""
         ...
 
+    def wake(self) -> None:
+        """Have whoever waits look again: it has what it waits for by another thread than the one that reads."""
+        ...
+
     def in_loop(self, loop: EventLoop, function: Callable[..., object], argument: object, /) -> None:
         """Call ``function(argument)`` in ``loop``: now if this is its thread and nothing forbids it."""
         ...

@@ -206,6 +206,9 @@ class _Link:
     def rearm(self) -> None:
         """Nobody sleeps."""
 
+    def wake(self) -> None:
+        """Likewise."""
+
     def wait(self, reply: Waitable, timeout: float | None) -> None:
         """Nobody answers."""
 

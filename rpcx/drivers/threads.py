@@ -413,6 +413,7 @@ class Pump:
             if link.session is session:
                 session.lost(error)
                 self.drop(link)
+        self.wake()
 
     # --- running what came in ------------------------------------------------------------------------------
 

@@ -129,6 +129,8 @@ class Outgoing(Requests):
             return False
         timeout = remaining()
         with self._lock:
+            if self.error is not None:
+                return False  # it goes by itself: over another connection
             burst = self._burst
             if burst is not None and not burst.takes(ref, future.method, args, timeout):
                 self._leave()
@@ -191,6 +193,7 @@ class Outgoing(Requests):
             future.settle(None, raised)
         else:
             future.settle(value, None)
+        self._link.wake()  # this is a worker: who waits for it may be reading
 
     def _settled(self, future: CallFuture, kind: int, body: bytes, segments: Sequence[Buffer]) -> Any:
         pending = Pending()

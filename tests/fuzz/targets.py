@@ -161,7 +161,7 @@ class Link:
     def flush(self) -> None:
         self.answers += 1
 
-    flush_soon = flush_later = rearm = close = flush
+    flush_soon = flush_later = rearm = wake = close = flush
 
     def spawn(self, job: Any) -> None:
         if not job.is_async:
