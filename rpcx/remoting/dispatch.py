@@ -385,6 +385,9 @@ class BatchedRun(IncomingCall):
         returned = self._returned()
         try:
             for row in rows(self.args, self.count):
+                if batch.cancelled:
+                    batch.failed(_gave_up(self))
+                    continue
                 try:
                     args, kwargs = method.arguments(row, self.kwargs)
                     try:
@@ -463,6 +466,9 @@ class IncomingBatch(IncomingCall):
     def passed(self, states: Any, value: object) -> None:  # what message sinks remember of the call
         """The next call ended well, and sinks see its value."""
         self._pass(Return(value), states)
+        from asyncio import current_task
+
+        self.task = current_task()
 
     def failed(self, error: BaseException, states: Any = None) -> None:  # likewise
         """The next call failed."""
@@ -487,7 +493,7 @@ class IncomingBatch(IncomingCall):
             self.failed(run.error)
 
     def cancel(self, call_id: int = 0) -> None:
-        self.cancelled = True
+        super().cancel(call_id)
         for run in self.runs:
             if isinstance(run, BatchedRun):
                 run.cancel()
