@@ -93,6 +93,8 @@ class Outgoing(Requests):
             self._next().oneway(ref, method, args, kwargs)
             return
         body, segments = self._encode_call(ref, method, args, kwargs, remaining(), None)
+        if body is None:
+            return  # a sink has answered
         with self._lock:
             self._leave()
             self._connection.oneway(body, segments)
