@@ -322,6 +322,12 @@ class Realm:
             if isinstance(action, AskSponsor):
                 self._ask(action, now)
 
+    def leaving(self) -> bool:
+        """Whether a call was answered and has not left its object yet, which it renews then. Of a `Timekeeper`."""
+        pinned = self.table.pinned_entries()
+        under_way = [entry for end in list(self.endpoints) for entry in getattr(end, "under_way", list)()]
+        return any(sum(entry is each for each in under_way) < pins for entry, pins in pinned)
+
     def _ask(self, action: AskSponsor, now: float) -> None:
         """Ask without waiting, over the connection the sponsor was registered on."""
         sponsor = action.sponsor

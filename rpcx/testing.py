@@ -51,6 +51,7 @@ __all__ = [
 ]
 
 PATIENCE: Final = 5.0  # seconds of real time that a sponsor, or a close(), may take before the clock goes on
+LEAVE: Final = 0.2  # seconds of real time for a call that was answered to leave its object
 SETTLE: Final = 2.0  # seconds
 NUMBERS: Final = itertools.count(1)
 
@@ -95,6 +96,9 @@ class VirtualClock:
             with self._changed:
                 self._changed.wait_for(lambda: not self._under_way, self._patience)
                 self._under_way.clear()
+            deadline = time.monotonic() + LEAVE
+            while self._leaves() and time.monotonic() < deadline:
+                time.sleep(0.0005)
 
     async def advance_async(self, seconds: float) -> None:
         """The same in a loop."""
@@ -104,6 +108,13 @@ class VirtualClock:
                 async with asyncio.timeout(self._patience):
                     await self._over(loop)
             self._under_way.clear()
+            deadline = time.monotonic() + LEAVE
+            while self._leaves() and time.monotonic() < deadline:  # noqa: ASYNC110  # nobody tells
+                await asyncio.sleep(0.0005)
+
+    def _leaves(self) -> bool:
+        """Whether a call is over for its caller and not for its object: that takes a moment more, of a thread."""
+        return any(getattr(each, "leaving", bool)() for ref in self._timed if (each := ref()) is not None)
 
     async def _over(self, loop: asyncio.AbstractEventLoop) -> None:
         while True:
