@@ -34,6 +34,7 @@ PLATFORM_SKIPS = (
 
 settings.register_profile("dev", max_examples=50, deadline=None)
 settings.register_profile("ci", max_examples=200, deadline=None, derandomize=True, print_blob=True)
+settings.register_profile("cover", max_examples=20, deadline=None, derandomize=True)
 settings.register_profile("night", max_examples=100_000, deadline=None, print_blob=True)
 
 

@@ -42,10 +42,8 @@ TESTED_ELSEWHERE: dict[str, str] = {
     "rpcx/remoting/proxy.py": "whole calls: tests/remoting/test_calls.py",
     "rpcx/remoting/requests.py": "whole calls: tests/remoting/test_calls.py",
     "rpcx/remoting/streams.py": "whole calls: tests/remoting/test_calls.py",
-    "rpcx/remoting/validation.py": "whole calls: tests/remoting/test_calls.py",
     "rpcx/remoting/wire.py": "whole calls: tests/remoting/test_calls.py",
     "rpcx/remoting/leases.py": "how objects live and end: tests/remoting/test_lifetimes.py",
-    "rpcx/remoting/objects.py": "how objects live and end: tests/remoting/test_lifetimes.py",
     "rpcx/remoting/service.py": "how objects live and end: tests/remoting/test_lifetimes.py",
     "rpcx/remoting/decorators.py": "with what they make: tests/remoting/test_contract.py",
     "rpcx/conformance/lines.py": "the toy of all drivers' tests: tests/drivers",
@@ -246,6 +244,12 @@ def test_the_import_contracts_are_part_of_every_check():
     assert "imports" in needs.split()
     assert recipe.endswith("lint-imports")
     assert "check\n" in (ROOT / ".ci" / "run").read_text()
+
+
+def test_what_the_layers_own_tests_cover_is_held_before_a_change_is_taken():
+    held = set(re.findall(r"call COVER,rpcx/(\w+)/", (ROOT / "Makefile").read_text()))
+    assert held >= {"protocol", "lifetime", "sinks", "stubs", "remoting"}
+    assert "cover\n" in (ROOT / ".ci" / "run").read_text()
 
 
 # --- the public API -----------------------------------------------------------------------------------------

@@ -205,7 +205,7 @@ class Imports:
             if origin.name:
                 spelled = origin.name if origin.name == name else f"{origin.name} as {name}"
                 found[origin.guarded].setdefault(origin.module, []).append(spelled)
-            elif origin.module != name or "." in origin.module:
+            else:
                 modules[origin.guarded].add(f"import {origin.module} as {name}")
         always = {origin.module for origin in self._plain if not origin.guarded}
         modules[False] |= {f"import {module}" for module in always}

@@ -97,6 +97,11 @@ def test_a_share_does_not_lift_the_limit_that_was_agreed(pair):
     assert isinstance(error_of(called(pair, 9)), LimitExceeded)
 
 
+def test_without_a_share_only_what_was_agreed_counts(pair):
+    pair.server.allow(1)
+    assert [event[0] for event in called(pair, 8)] == [CALL] * 8
+
+
 # --- before it is open --------------------------------------------------------------------------------------
 
 

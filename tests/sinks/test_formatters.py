@@ -289,3 +289,12 @@ def test_whatever_goes_wrong_with_json_it_is_no_message():
 
     with pytest.raises(ValueError, match="KeyError: 'what is this\\?'"):
         JsonFormatter().decode(b"[]", (), Odd())
+
+
+def test_the_buffer_of_a_large_message_is_not_kept():
+    """It never shrinks."""
+    formatter = MsgpackFormatter()
+    formatter.pack_plain(["x" * (1 << 20)])
+    assert formatter._packers == []
+    formatter.pack_plain(["x" * 1000])
+    assert len(formatter._packers) == 1

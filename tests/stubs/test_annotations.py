@@ -23,6 +23,7 @@ SOURCE = """
     Handler = Callable[[int], str]
     Nested = dict[str, Handler]
     Word = Literal["Account"]
+    Either: TypeAlias = "int | Account"
     Json = Union[dict[str, "Json"], list["Json"], str]
     Tree = Union[dict[str, "Tree"], "Account"]
 
@@ -70,6 +71,7 @@ CASES = {
     "Accounts": ("list[AsyncAccount]", "list[Account] | list[AsyncAccount]"),
     "Word": ("Word", "Word"),
     "Json": ("Json", "Json"),
+    "Either": ("int | AsyncAccount", "int | Account | AsyncAccount"),
     "Handler": (
         "Callable[[int], Awaitable[str]]",
         "Callable[[int], str] | Callable[[int], Awaitable[str]]",
