@@ -32,7 +32,8 @@ def stubs(
         raise typer.BadParameter("--check needs --output FILE: the file to look at")
     with reported(verbose):
         module_name, _, first = target.partition(":")
-        wanted = [*filter(None, first.split(",")), *(names or [])]
+        given: list[str] = [*filter(None, first.split(",")), *(names or [])]
+        wanted = list(dict.fromkeys(given))
         command = shlex.join(["rpcx", "stubs", ":".join(filter(None, [module_name, ",".join(wanted)]))])
         try:
             source = Stubs(_classes(imported(module_name, "rpcx stubs"), wanted), command).source()
