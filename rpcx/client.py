@@ -22,12 +22,12 @@ from rpcx.plugins import channel as find_channel
 from rpcx.plugins import resolver as find_resolver
 from rpcx.protocol.handshake import Limits
 from rpcx.realm import FORMATTERS, GRACE, Realm, secured
-from rpcx.remoting.contract import Contract, Method, Mode, contract_of
+from rpcx.remoting.contract import Method, Mode
 from rpcx.remoting.endpoint import Endpoint
 from rpcx.remoting.leases import HOST, AsyncLeaseHandle, LeaseHandle, handle_of
 from rpcx.remoting.proxy import Flavour, Proxy, make_proxy, target_of
 from rpcx.remoting.references import Reference
-from rpcx.remoting.stubs import stubbed
+from rpcx.remoting.stubs import asked_for
 from rpcx.sinks.chain import Sink
 
 T = TypeVar("T")
@@ -126,7 +126,7 @@ class Connector:
         return NotSent(f"{self.address}: no handshake within {self._timeout:g} s; {why}")
 
     def _proxy(self, cls: Any, uri: str | None) -> Any:  # a class; its proxy
-        contract = _contract(cls, "get", self.flavour)
+        contract = asked_for(cls, "get", self.flavour)
         target = uri or self.address.uri or contract.uri
         if not target:
             raise InvalidArguments(f"get({contract.name}): which one? give its uri, as in get({contract.name}, 'name')")
@@ -136,7 +136,7 @@ class Connector:
 
     def _creation(self, cls: Any, args: tuple[object, ...], kwargs: dict[str, object]) -> tuple[Any, ...]:
         """Endpoint, reference, method, arguments of the call that makes an instance of ``cls``."""
-        contract = _contract(cls, "create", self.flavour)
+        contract = asked_for(cls, "create", self.flavour)
         if contract.mode is not Mode.CLIENT_ACTIVATED:
             raise InvalidArguments(
                 f"create({contract.name}): it is a {contract.mode.value} class; only @rpcx.client_activated "
@@ -151,7 +151,7 @@ class Connector:
         )
 
     def _own(self, created: Any, cls: Any) -> Any:  # a proxy; a class
-        contract = _contract(cls, "create", self.flavour)
+        contract = asked_for(cls, "create", self.flavour)
         return created._rpcx_cast(contract) if isinstance(created, Proxy) else created  # of ours
 
     def _accept(self, listener: Listener, stream: Stream) -> Session:
@@ -387,17 +387,3 @@ def future(fn: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> "Future[R]"
     reference, method = target_of(fn)
     made: Future[R] = reference.endpoint.future(reference, method, args, kwargs)
     return made
-
-
-def _contract(cls: Any, what: str, flavour: Flavour) -> Contract:  # whatever was given as a class
-    contract, name = contract_of(cls), getattr(cls, "__name__", cls)
-    if contract is None:
-        contract = stubbed(cls)
-        if contract is not None and flavour == "sync":
-            raise InvalidArguments(f"{what}({name}): that is for rpcx.aio; here it is {contract.cls.__name__}")
-    if contract is None:
-        raise InvalidArguments(
-            f"{what}({name!r}): it is no remote class; decorate it with @rpcx.remote, "
-            "@rpcx.singleton, @rpcx.single_call or @rpcx.client_activated"
-        )
-    return contract

@@ -7,7 +7,9 @@ stubs`` writes. At run time it only knows whose stub it is: the proxies are the 
 from collections.abc import Callable
 from typing import Any, Final, Protocol, Self, TypeVar
 
+from rpcx.errors import InvalidArguments
 from rpcx.remoting.contract import Contract, contract_of
+from rpcx.remoting.proxy import Flavour
 
 C = TypeVar("C", bound=Callable[..., Any])  # a class; type[Any] would refuse Protocols
 
@@ -44,6 +46,20 @@ def stub_of(cls: Callable[..., object]) -> Callable[[C], C]:
     return decorate
 
 
-def stubbed(cls: object) -> Contract | None:
-    """The contract that ``cls`` is a stub of; None: it is none."""
-    return vars(cls).get(STUB) if isinstance(cls, type) else None
+def asked_for(cls: Any, what: str, flavour: Flavour) -> Contract:  # whatever was given as a class
+    """The contract of what a client asks for: of a remote class; where it awaits, also of what is a stub of one.
+
+    Raises:
+        InvalidArguments: it is neither; ``what`` is what was to be done with it.
+    """
+    contract, name = contract_of(cls), getattr(cls, "__name__", cls)
+    if contract is None and isinstance(cls, type):
+        contract = vars(cls).get(STUB)
+        if contract is not None and flavour == "sync":
+            raise InvalidArguments(f"{what}({name}): that is for rpcx.aio; here it is {contract.cls.__name__}")
+    if contract is None:
+        raise InvalidArguments(
+            f"{what}({name!r}): it is no remote class; decorate it with @rpcx.remote, "
+            "@rpcx.singleton, @rpcx.single_call or @rpcx.client_activated"
+        )
+    return contract
