@@ -78,7 +78,7 @@ def test_a_pair_in_a_loop_has_no_thread():
             async with await both.connect() as other:
                 assert await (await other.create(Bed, "beans")).water(2) == "beans 2"
             ours = {thread.name for thread in threading.enumerate() if thread.name.startswith("rpcx")}
-            assert ours <= {"rpcx-dial", "rpcx-async"}  # one dials and ends; one may be there since an earlier test
+            assert ours <= {"rpcx-aside", "rpcx-async"}  # one dials and ends; one may be there since an earlier test
         assert CLOSED == ["beans"]
 
     asyncio.run(main())

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import pytest
 
 import rpcx
+from rpcx.remoting.contract import _Classes
+from rpcx.remoting.validation import resolve
 from rpcx.testing import pair
 
 if TYPE_CHECKING:
@@ -54,6 +56,18 @@ def test_an_annotation_that_nobody_knows_is_not_checked_and_said_once_to_be_so(c
     with caplog.at_level(logging.WARNING, "rpcx"):
         assert checked.unknown(5) == checked.unknown(5) == 5
     assert "annotation 'Missing' is not checked: name 'Missing' is not defined" in caplog.text
+
+
+def test_a_remote_class_may_go_while_annotations_are_read():
+    """Those of this process are known weakly, by name."""
+
+    class Going(_Classes):
+        def __iter__(self):
+            return iter([*super().__iter__(), "gone just now"])
+
+    classes = Going()
+    classes.add("Checked", Checked)
+    assert resolve("Checked", Checked.anything, classes) is Checked
 
 
 def test_a_class_that_pydantic_does_not_know_has_to_fit_as_it_is(checked):
