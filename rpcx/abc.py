@@ -49,7 +49,7 @@ class PeerFacts:
 
 
 class Stream(Protocol):
-    """A connected, non-blocking stream of bytes, and who is at its other end."""
+    """A connected, non-blocking stream of bytes, and who is at its other end. For asyncio it has a ``socket`` too."""
 
     @property
     def facts(self) -> PeerFacts: ...
@@ -81,6 +81,19 @@ class Timed(Protocol):
 
     def due(self) -> float | None: ...
     def tick(self, now: float, /) -> object: ...
+
+
+class Timekeeper(Protocol):
+    """A `Clock` that stands until it is moved, and then has everything happen that is due (for tests)."""
+
+    def __call__(self) -> float: ...
+    def timed(self, timed: Timed, /) -> Timed:
+        """What a driver is to ask in place of ``timed``, whose time is this clock's."""
+        ...
+
+    def begun(self) -> Callable[[], None]:
+        """Something began that takes real time. The clock does not move on before the result is called, once."""
+        ...
 
 
 class Listener(Protocol):
@@ -337,6 +350,10 @@ class Link(Protocol):
 
     def wait(self, reply: Waitable, timeout: float | None, /) -> None:
         """Block this thread until ``reply`` has arrived or ``timeout`` seconds passed."""
+        ...
+
+    def wake(self) -> None:
+        """Have whoever waits look again: it has what it waits for by another thread than the one that reads."""
         ...
 
     def in_loop(self, loop: EventLoop, function: Callable[..., object], argument: object, /) -> None:

@@ -4,6 +4,9 @@ async with rpcx.aio.connect("pipe://bank") as server:
     bank = server.get(Bank, "bank")
     account = await bank.open("bob")
     async for tick in bank.ticks(10): ...
+
+To type checkers ``bank`` is what was asked for: of `Bank` its methods are called by `call`, of the stub that ``rpcx
+stubs`` writes for it, ``server.get(AsyncBank)``, they are awaited as they stand.
 """
 
 import asyncio
@@ -19,7 +22,10 @@ from rpcx.protocol.handshake import Limits
 from rpcx.realm import FORMATTERS, secured
 from rpcx.remoting.leases import HOST
 from rpcx.remoting.proxy import Flavour, Proxy, target_of
+from rpcx.remoting.stubs import Stub, stub_of
 from rpcx.sinks.chain import Sink
+
+__all__ = ["AsyncServer", "Stub", "assign", "batch", "call", "connect", "delete", "stub_of"]
 
 T = TypeVar("T")
 P = ParamSpec("P")

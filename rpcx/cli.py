@@ -8,7 +8,6 @@
 Plug-ins add commands by entry point ``rpcx.commands``: each a `typer.Typer`; with several commands it is a group.
 """
 
-import importlib
 import io
 import json
 import logging
@@ -39,7 +38,9 @@ from rpcx.terminal import (
     Verbose,
     as_json_text,
     err,
+    imported,
     interruptible,
+    named,
     one_line,
     out,
     print_line,
@@ -134,9 +135,9 @@ def serve(  # noqa: PLR0913, PLR0917  # one for each option
 def _register(host: rpcx.Host, target: str, names: list[str]) -> None:
     name, _, first = target.partition(":")
     names = [*filter(None, first.split(",")), *names]
-    module = _imported(name)
+    module = imported(name, "rpcx serve")
     if names:
-        host.register(*(_named(module, each) for each in dict.fromkeys(names)))
+        host.register(*(named(module, each) for each in dict.fromkeys(names)))
     elif hasattr(module, "rpcx_host"):
         module.rpcx_host(host)
     else:
@@ -144,28 +145,6 @@ def _register(host: rpcx.Host, target: str, names: list[str]) -> None:
         if not found:
             raise Unusable(f"{name} defines no remote class that can be registered; decorate one, or name it")
         host.register(*found)
-
-
-def _imported(name: str) -> Any:  # a module
-    if name.endswith(".py") or "/" in name:
-        raise Unusable(f"{name!r} is a file; give the module's name, as in: rpcx serve {Path(name).stem}")
-    sys.path.insert(0, str(Path.cwd()))
-    try:
-        return importlib.import_module(name)
-    except Exception as error:
-        missing = error.name if isinstance(error, ModuleNotFoundError) else None
-        if missing is not None and f"{name}.".startswith(f"{missing}."):  # itself, or a package it is in
-            raise Unusable(f"there is no module {name!r} here or installed") from None
-        raise Unusable(f"{name} cannot be imported: {type(error).__name__}: {error}") from error
-
-
-def _named(module: Any, name: str) -> type:  # a module
-    found = getattr(module, name, None)
-    if found is None:
-        raise Unusable(f"{module.__name__} has no {name!r}")
-    if contract_of(found) is None:
-        raise Unusable(f"{module.__name__}.{name} is no remote class; decorate it with @rpcx.singleton or its kin")
-    return found  # type: ignore[no-any-return]  # contract_of says it is a class
 
 
 def _is_offered(value: object, module: str) -> bool:

@@ -22,11 +22,12 @@ from rpcx.plugins import channel as find_channel
 from rpcx.plugins import resolver as find_resolver
 from rpcx.protocol.handshake import Limits
 from rpcx.realm import FORMATTERS, GRACE, Realm, secured
-from rpcx.remoting.contract import Contract, Method, Mode, contract_of
+from rpcx.remoting.contract import Method, Mode
 from rpcx.remoting.endpoint import Endpoint
 from rpcx.remoting.leases import HOST, AsyncLeaseHandle, LeaseHandle, handle_of
 from rpcx.remoting.proxy import Flavour, Proxy, make_proxy, target_of
 from rpcx.remoting.references import Reference
+from rpcx.remoting.stubs import asked_for
 from rpcx.sinks.chain import Sink
 
 T = TypeVar("T")
@@ -40,6 +41,7 @@ class Connector:
     """What a sync and an async connection have in common."""
 
     flavour: Flavour = "sync"
+    _pump: Any = None  # a Pump or an AioPump; None: closed, or not open yet
 
     def __init__(
         self,
@@ -67,6 +69,11 @@ class Connector:
         self._endpoint: Endpoint | None = None  # set when connected
         self._begun: Any = None  # the latest connection, open or not: an Endpoint, or what a Speaker has for it
         self._listeners: dict[Listener, Callable[[PeerFacts], Session]] = {}  # of protocols that call back so
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it was not closed; the connection may be lost all the same, and made anew by the next call."""
+        return self._pump is not None
 
     @property
     def peer(self) -> PeerFacts:
@@ -119,7 +126,7 @@ class Connector:
         return NotSent(f"{self.address}: no handshake within {self._timeout:g} s; {why}")
 
     def _proxy(self, cls: Any, uri: str | None) -> Any:  # a class; its proxy
-        contract = _contract(cls, "get")
+        contract = asked_for(cls, "get", self.flavour)
         target = uri or self.address.uri or contract.uri
         if not target:
             raise InvalidArguments(f"get({contract.name}): which one? give its uri, as in get({contract.name}, 'name')")
@@ -129,7 +136,7 @@ class Connector:
 
     def _creation(self, cls: Any, args: tuple[object, ...], kwargs: dict[str, object]) -> tuple[Any, ...]:
         """Endpoint, reference, method, arguments of the call that makes an instance of ``cls``."""
-        contract = _contract(cls, "create")
+        contract = asked_for(cls, "create", self.flavour)
         if contract.mode is not Mode.CLIENT_ACTIVATED:
             raise InvalidArguments(
                 f"create({contract.name}): it is a {contract.mode.value} class; only @rpcx.client_activated "
@@ -144,7 +151,7 @@ class Connector:
         )
 
     def _own(self, created: Any, cls: Any) -> Any:  # a proxy; a class
-        contract = _contract(cls, "create")
+        contract = asked_for(cls, "create", self.flavour)
         return created._rpcx_cast(contract) if isinstance(created, Proxy) else created  # of ours
 
     def _accept(self, listener: Listener, stream: Stream) -> Session:
@@ -380,13 +387,3 @@ def future(fn: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> "Future[R]"
     reference, method = target_of(fn)
     made: Future[R] = reference.endpoint.future(reference, method, args, kwargs)
     return made
-
-
-def _contract(cls: Any, what: str) -> Contract:  # whatever was given as a class
-    contract = contract_of(cls)
-    if contract is None:
-        raise InvalidArguments(
-            f"{what}({getattr(cls, '__name__', cls)!r}): it is no remote class; decorate it with @rpcx.remote, "
-            "@rpcx.singleton, @rpcx.single_call or @rpcx.client_activated"
-        )
-    return contract

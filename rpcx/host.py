@@ -12,10 +12,11 @@ The same host runs under threads (``with``) or in somebody's event loop (``async
 import contextlib
 import os
 import threading
+import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Self
 
-from rpcx.abc import Authenticator, Job, Listener, PeerFacts, Session, Stream
+from rpcx.abc import Authenticator, Clock, Job, Listener, PeerFacts, Session, Stream, Timekeeper
 from rpcx.announcing import Announcements
 from rpcx.channels.urls import parse
 from rpcx.drivers.threads import Pump
@@ -73,6 +74,7 @@ class Host:
             plug-ins, as `rpcx.security.tokens.TokenAuthenticator`. Nobody is let in without one of them.
         lease: of client-activated classes whose decorator names none.
         spin: seconds to look for the next call before sleeping; 0 never does (see `rpcx.drivers.waiting`).
+        clock: of leases, sponsors and the grace time; for tests, `rpcx.testing.VirtualClock`.
     """
 
     def __init__(  # noqa: PLR0913  # keyword-only: what a host can be told
@@ -92,6 +94,7 @@ class Host:
         lease: Lease | None = None,
         quotas: Quotas | None = None,
         authenticators: Sequence[Authenticator | str] = (),
+        clock: Clock | Timekeeper = time.monotonic,
     ) -> None:
         self._doorkeeper = Doorkeeper(admission or Admission())
         self._allow_from = networks(allow_from)
@@ -99,7 +102,7 @@ class Host:
             role="server", flavour="sync", formatters=formatters, sinks=sinks, limits=limits or Limits(),
             grace=grace, custom_errors=custom_errors, spawn=self._run, rearm=self._rearm,
             access=Access(allow, authorize), doorkeeper=self._doorkeeper, quotas=quotas,
-            authenticators=authenticators, join=self._join, admit=self._admit,
+            authenticators=authenticators, join=self._join, admit=self._admit, clock=clock,
         )  # fmt: skip
         if lease is not None:
             self._realm.table.default_lease = lease
@@ -254,7 +257,7 @@ class Host:
         if self._closed or self._pump is not None or self._aio is not None:
             raise RuntimeError("this host is running or closed already; make another")
         self._pump = Pump("rpcx-host", callers_lead=False, accept=self._accept, spin=self._spin)
-        self._pump.time(self._realm)
+        self._pump.time(self._realm.timed)
         for listener in self._listeners:
             self._pump.listen(listener)
         self._pump.start()
@@ -313,7 +316,7 @@ class Host:
         self._loop = asyncio.get_running_loop()
         self._stopped_aio = asyncio.Event()
         self._aio = AioPump(self._accept)
-        self._aio.time(self._realm)
+        self._aio.time(self._realm.timed)
         for listener in self._listeners:
             self._aio.listen(listener)
         self._names.start()
@@ -348,6 +351,11 @@ class Host:
         await self._stopped_aio.wait()
 
     # --- inspection ----------------------------------------------------------------------------------------
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it listens or runs."""
+        return bool(self._listeners) or self._pump is not None or self._aio is not None
 
     @property
     def peers(self) -> list[PeerFacts]:

@@ -14,7 +14,7 @@ import weakref
 from collections.abc import Callable, Hashable, Sequence
 from typing import Any, Final
 
-from rpcx.abc import Address, Authenticator, Job, Listener, PeerFacts, Session, Stream
+from rpcx.abc import Address, Authenticator, Clock, Job, Listener, PeerFacts, Session, Stream, Timed, Timekeeper
 from rpcx.context import options
 from rpcx.errors import AccessDenied, AuthenticationFailed, LimitExceeded
 from rpcx.lifetime.manager import AskSponsor, LeaseManager, Quotas
@@ -41,6 +41,10 @@ FORMATTERS: Final = ("msgpack", "json")  # offered unless told otherwise, by pre
 RENEWAL: Final = dynamic_method("renewal")  # of a sponsor
 
 
+def nothing() -> None:
+    """What is to be called when nobody wants to know."""
+
+
 class Disposal:
     """The end of an object: its first of ``close``, ``__exit__``, ``aclose`` is called."""
 
@@ -48,6 +52,7 @@ class Disposal:
         self._instance = instance
         self.is_async = not _sync_end(instance) and hasattr(instance, "aclose")
         self.blocking = True
+        self.over = nothing  # called when it is done
 
     def run(self) -> None:
         """Call it."""
@@ -57,13 +62,19 @@ class Disposal:
                 end()
             except Exception:
                 log.exception("closing %r failed", self._instance)
+        self.over()
 
     async def run_async(self) -> None:
         """Await ``aclose``."""
         try:
-            await self._instance.aclose()
+            await self._end_async()
         except Exception:
             log.exception("closing %r failed", self._instance)
+        finally:
+            self.over()
+
+    async def _end_async(self) -> None:
+        await self._instance.aclose()
 
     def overran(self, now: float) -> None:
         """It runs on a worker anyway."""
@@ -84,11 +95,8 @@ class _AsyncClose(Disposal):
         super().__init__(instance)
         self.is_async = True
 
-    async def run_async(self) -> None:
-        try:
-            await self._instance.close()
-        except Exception:
-            log.exception("closing %r failed", self._instance)
+    async def _end_async(self) -> None:
+        await self._instance.close()
 
 
 def disposal(instance: object) -> Disposal | None:
@@ -128,11 +136,16 @@ class Realm:
         authenticators: Sequence[Authenticator | str] = (),
         join: Callable[[Stream, Session], bool],
         admit: Callable[[Listener, Callable[[PeerFacts], Session]], None],
+        clock: Clock | Timekeeper = time.monotonic,
     ) -> None:
         self.access = access or Access()
         self._doorkeeper = doorkeeper  # a host's
         self.flavour: Flavour = flavour
-        self.table = ObjectTable(LeaseManager(grace=grace, quotas=quotas), time.monotonic, self._dispose, rearm)
+        self.clock = clock  # of objects; connections have the driver's
+        keeper: Any = clock if hasattr(clock, "timed") else None  # a Timekeeper
+        self.timed: Timed = keeper.timed(self) if keeper is not None else self  # for a pump: the timer of leases
+        self._begun: Callable[[], Callable[[], None]] = keeper.begun if keeper is not None else lambda: nothing
+        self.table = ObjectTable(LeaseManager(grace=grace, quotas=quotas), clock, self._dispose, rearm)
         self.facts: dict[str, object] = {"name": _program(), "pid": os.getpid()}
         self.table.publish(HostService(self.table, self.facts), HOST_URI)
         self.endpoints: set[Endpoint] = set()
@@ -146,6 +159,7 @@ class Realm:
         self._custom_errors = custom_errors
         self.annexes: dict[str, Any] = {}  # what other protocols keep with it, by their name
         self.spawn = spawn  # run a job where it holds nobody up
+        self.owner: object = getattr(spawn, "__self__", None)  # the host, or the client's connection
         self._rearm = rearm
         self.join = join  # serve one more connection, which another protocol dialled; False: this side is closed
         self.admit = admit  # accept strangers who speak another protocol
@@ -269,7 +283,7 @@ class Realm:
         if before is not None:
             endpoint.adopt(before)
         with self.table.lock:
-            self.table.manager.holder_back(endpoint.holder, time.monotonic(), owner)
+            self.table.manager.holder_back(endpoint.holder, self.clock(), owner)
 
     def _ended(self, endpoint: Endpoint, error: Exception | None) -> None:
         if isinstance(error, LimitExceeded):
@@ -282,7 +296,7 @@ class Realm:
         if any(other.holder == endpoint.holder for other in list(self.endpoints)):
             return  # the client is back already, over a connection made before this one was noticed dead
         self._lost[endpoint.holder] = endpoint
-        now = time.monotonic()
+        now = self.clock()
         with self.table.lock:
             if error is None:
                 self.table.manager.holder_gone(endpoint.holder, now)
@@ -308,14 +322,20 @@ class Realm:
             if isinstance(action, AskSponsor):
                 self._ask(action, now)
 
+    def leaving(self) -> bool:
+        """Whether a call was answered and has not left its object yet, which it renews then. Of a `Timekeeper`."""
+        pinned = self.table.pinned_entries()
+        under_way = [entry for end in list(self.endpoints) for entry in getattr(end, "under_way", list)()]
+        return any(sum(entry is each for each in under_way) < pins for entry, pins in pinned)
+
     def _ask(self, action: AskSponsor, now: float) -> None:
         """Ask without waiting, over the connection the sponsor was registered on."""
         sponsor = action.sponsor
         ref = sponsor._rpcx_ref if isinstance(sponsor, Proxy) else None  # proxies keep it there
-        manager = self.table.manager
+        manager, over = self.table.manager, self._begun()
 
         def answered(value: Any, error: Exception | None) -> None:  # whatever the sponsor returned
-            later = time.monotonic()
+            later = self.clock()
             with self.table.lock:
                 if error is None and isinstance(value, int | float):
                     manager.answered(action.object_id, sponsor, float(value), later)
@@ -323,6 +343,7 @@ class Realm:
                     why = str(error) if error is not None else f"it answered {value!r}, not a number"
                     manager.failed(action.object_id, sponsor, later, why)
             self._rearm()
+            over()
 
         try:
             if ref is None:
@@ -335,6 +356,7 @@ class Realm:
     def _dispose(self, instance: object) -> None:
         job = disposal(instance)
         if job is not None:
+            job.over = self._begun()
             self.spawn(job)
 
     def shut(self) -> list[Disposal]:
@@ -351,6 +373,11 @@ class Realm:
 
 
 _REALMS: Final[weakref.WeakSet["Realm"]] = weakref.WeakSet()
+
+
+def open_realms() -> list[Realm]:
+    """Those of this process that were not shut."""
+    return list(_REALMS)
 
 
 def _after_fork() -> None:

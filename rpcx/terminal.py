@@ -3,6 +3,7 @@
 What a host says is a stranger's text: shown to people it has no control characters, since a terminal obeys those.
 """
 
+import importlib
 import json
 import os
 import signal
@@ -10,12 +11,14 @@ import sys
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Annotated, Final
+from pathlib import Path
+from typing import Annotated, Any, Final
 
 import typer
 from rich.console import Console
 from rich.text import Text
 
+from rpcx.remoting.contract import contract_of
 from rpcx.remoting.proxy import Proxy
 from rpcx.remoting.references import Reference
 from rpcx.sinks.values import Values
@@ -95,6 +98,14 @@ def print_line(text: str) -> None:
         print(visible(text) if sys.stdout.isatty() else text, flush=True)
 
 
+def deliver(text: str, output: Path | None) -> None:
+    """``text``, of whole lines, into a file; None: to standard output."""
+    if output is None:
+        print_line(text.rstrip("\n"))
+    else:
+        output.write_text(text, encoding="utf-8")
+
+
 @contextmanager
 def reader_may_leave() -> Iterator[None]:
     """``rpcx call … | head -1`` is no error to tell about."""
@@ -103,6 +114,30 @@ def reader_may_leave() -> Iterator[None]:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains at exit
         raise typer.Exit(1) from None
+
+
+def imported(name: str, command: str) -> Any:  # a module
+    """A module by its name, of the current directory or installed; ``command`` is what takes it."""
+    if name.endswith(".py") or "/" in name:
+        raise Unusable(f"{name!r} is a file; give the module's name, as in: {command} {Path(name).stem}")
+    sys.path.insert(0, str(Path.cwd()))
+    try:
+        return importlib.import_module(name)
+    except Exception as error:
+        missing = error.name if isinstance(error, ModuleNotFoundError) else None
+        if missing is not None and f"{name}.".startswith(f"{missing}."):  # itself, or a package it is in
+            raise Unusable(f"there is no module {name!r} here or installed") from None
+        raise Unusable(f"{name} cannot be imported: {type(error).__name__}: {error}") from error
+
+
+def named(module: Any, name: str) -> type:  # a module
+    """The remote class ``name`` of a module."""
+    found = getattr(module, name, None)
+    if found is None:
+        raise Unusable(f"{module.__name__} has no {name!r}")
+    if contract_of(found) is None:
+        raise Unusable(f"{module.__name__}.{name} is no remote class; decorate it with @rpcx.singleton or its kin")
+    return found  # type: ignore[no-any-return]  # contract_of says it is a class
 
 
 def as_json_text(value: object, indent: int | None = None) -> str:

@@ -1,6 +1,6 @@
 """What holds for every test.
 
-- No test leaves a thread, an open file or a child process behind (`nothing_left_behind`).
+- No test leaves a host, a connection, a thread, an open file or a child process behind (`nothing_left_behind`).
 - Named pipes of tests live in a directory of their own (`RPCX_RUNTIME_DIR`).
 - So do keys (`RPCX_HOME`): no test makes or reads those of whoever runs it.
 - With ``CI=true`` nothing may be skipped but for the platform: a test that did not run proves nothing.
@@ -20,6 +20,8 @@ import psutil
 import pytest
 from hypothesis import settings
 
+from rpcx.testing import open_ends
+
 SETTLE_SECONDS = 8.0  # for what a test closed to be gone really
 KEPT_THREAD = "rpcx-async"  # the one thread rpcx keeps: the event loop of async methods, made at first use
 KEPT_FILES = ("anon_inode:[eventpoll]", "socket:", "socket:")  # and what an event loop has open
@@ -32,6 +34,7 @@ PLATFORM_SKIPS = (
 
 settings.register_profile("dev", max_examples=50, deadline=None)
 settings.register_profile("ci", max_examples=200, deadline=None, derandomize=True, print_blob=True)
+settings.register_profile("cover", max_examples=20, deadline=None, derandomize=True)
 settings.register_profile("night", max_examples=100_000, deadline=None, print_blob=True)
 
 
@@ -48,13 +51,14 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE") or ("ci" if in_ci() e
 class Belongings(NamedTuple):
     """What this process has."""
 
+    ends: list[object]  # hosts and connections that are open
     threads: set[threading.Thread]
     files: set[tuple[str, str]]  # (descriptor, what it is)
     children: set[int]
 
     @classmethod
     def now(cls) -> "Belongings":
-        return cls(set(threading.enumerate()), open_files(), children())
+        return cls(open_ends(), set(threading.enumerate()), open_files(), children())
 
     def more_than(self, before: "Belongings") -> list[str]:
         """What is here and was not before, in words."""
@@ -64,6 +68,7 @@ class Belongings(NamedTuple):
         if kept:
             files = without(files, KEPT_FILES)
         return [
+            *sorted(repr(end) for end in self.ends if end not in before.ends),
             *(f"thread {thread.name!r}" for thread in threads if thread not in kept),
             *(f"file {number}: {what}" for number, what in files),
             *(child_text(pid) for pid in self.children - before.children),
@@ -111,7 +116,7 @@ def child_text(pid: int) -> str:
 
 @pytest.fixture(autouse=True)
 def nothing_left_behind() -> Iterator[None]:
-    """Fail a test that leaves threads, open files or child processes, and name them."""
+    """Fail a test that leaves hosts, connections, threads, open files or child processes, and name them."""
     before = Belongings.now()
     yield
     deadline = time.monotonic() + SETTLE_SECONDS

@@ -37,6 +37,17 @@ def test_that_starts_the_loop_of_async_methods():
     kept.append(loop)
 """
 
+OPEN = """
+import rpcx
+
+kept = []
+
+def test_that_forgets_to_close():
+    host = rpcx.Host()
+    url = host.listen("inproc://forgotten")
+    kept.extend([host.start(), rpcx.connect(url)])
+"""
+
 SKIPS = """
 import pytest
 
@@ -76,6 +87,13 @@ def test_a_test_that_leaves_something_behind_fails_and_is_told_what(tmp_path):
     assert "forgotten-child" in told
     assert "test_that_leaves_things_behind" in result.stdout.splitlines()[-2]
     assert "3 passed, 1 error" in result.stdout.splitlines()[-1]
+
+
+def test_a_test_that_leaves_a_host_or_a_connection_is_told_which(tmp_path):
+    result = run(tmp_path, OPEN, "-p", "no:xdist")
+    assert result.returncode == 1, result.stdout
+    (told,) = [line for line in result.stdout.splitlines() if line.startswith("left behind: ")]
+    assert told.startswith("left behind: <Host inproc://forgotten, 1 connected>; <Server inproc://forgotten>; thread")
 
 
 @pytest.mark.parametrize("workers", [["-p", "no:xdist"], ["-n", "1"]], ids=["alone", "xdist"])

@@ -22,6 +22,9 @@ HEAVY = {
     "multiprocessing",
     "xml",
     "rpcx.interop",  # other protocols: when their URLs are used
+    "rpcx.testing",
+    "rpcx.conformance",
+    "rpcx.stubs",
 }
 
 CHILD = """

@@ -19,7 +19,10 @@ class CompressedJson:
 
     def decode(self, body: bytes, segments: Sequence[Buffer], values: Values, /) -> object:
         inflater = zlib.decompressobj()
-        text = _within(inflater.decompress(body, MOST + 1))  # one more, to tell a whole text from a cut one
+        try:
+            text = _within(inflater.decompress(body, MOST + 1))  # one more, to tell a whole text from a cut one
+        except zlib.error as error:
+            raise ValueError(f"not compressed: {error}") from None
         if segments or not inflater.eof or inflater.unused_data:
             raise ValueError("not one compressed text and nothing else")
         return values.restore(json.loads(text))

@@ -57,12 +57,18 @@ class InprocListener:
     def join(self, stream: SocketStream) -> None:
         """A client came."""
         self._waiting.append(stream)
+        if not self._ring():
+            stream.close()
+
+    def _ring(self) -> bool:
+        """Somebody waits. False: the listener was closed meanwhile."""
         try:
             self._bell_out.send(b"\0")
         except BlockingIOError:
             pass  # it rings already
         except OSError:
-            stream.close()  # the listener was closed meanwhile
+            return False
+        return True
 
     def filenos(self) -> Sequence[int]:
         """What to watch for reading."""
@@ -74,7 +80,10 @@ class InprocListener:
             self._bell_in.recv(4096)
         except OSError:
             pass  # silent already
-        return self._waiting.popleft() if self._waiting else None
+        stream = self._waiting.popleft() if self._waiting else None
+        if self._waiting:
+            self._ring()
+        return stream
 
     def close(self) -> None:
         """Give the name back; twice is fine."""

@@ -120,6 +120,9 @@ class AioLink(asyncio.Protocol):
         while not reply.arrived and (deadline is None or self._loop.time() < deadline):
             reply.park(None if deadline is None else deadline - self._loop.time())
 
+    def wake(self) -> None:
+        """Nobody leads here: who waits sleeps until it is unparked."""
+
     def in_loop(self, loop: Any, function: Callable[..., object], argument: object) -> None:  # an event loop
         if loop is self._loop and threading.get_ident() == self._thread:
             function(argument)

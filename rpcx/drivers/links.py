@@ -27,6 +27,7 @@ class Pumping(Protocol):
     dirty: "list[ThreadLink]"
 
     def wait(self, goal: Waitable, timeout: float | None, /) -> None: ...
+    def wake(self) -> None: ...
     def touch(self) -> None: ...
     def cork(self, link: "ThreadLink", /) -> None: ...
     def cork_quietly(self, link: "ThreadLink", /) -> None: ...
@@ -123,6 +124,9 @@ class ThreadLink:
     def wait(self, reply: Waitable, timeout: float | None) -> None:
         self.send()
         self._pump.wait(reply, timeout)
+
+    def wake(self) -> None:
+        self._pump.wake()
 
     def in_loop(self, loop: Any, function: Callable[..., object], argument: object) -> None:  # an event loop
         try:

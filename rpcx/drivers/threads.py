@@ -413,6 +413,7 @@ class Pump:
             if link.session is session:
                 session.lost(error)
                 self.drop(link)
+        self.wake()
 
     # --- running what came in ------------------------------------------------------------------------------
 
@@ -646,8 +647,8 @@ class Pump:
         self.wake()
         self._ring()
         for thread in list(self._threads):
-            if thread is not threading.current_thread():
-                thread.join(2.0)
+            if thread.ident is not None and thread is not threading.current_thread():
+                thread.join(2.0)  # one that is just being started ends by itself: the pump is closed
         for link in list(self._links):  # that the last leader welcomed meanwhile
             self.drop(link)
         self.workers.close()

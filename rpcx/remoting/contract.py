@@ -21,7 +21,7 @@ import json
 import re
 import types
 import weakref
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, ItemsView, Iterable, Iterator, Mapping
 from enum import Enum
 from typing import Any, Final
 
@@ -231,6 +231,10 @@ class _Classes(Mapping[str, type]):
 
     def __len__(self) -> int:
         return len(self._known)
+
+    def items(self) -> ItemsView[str, type]:
+        """Those that are there; one may go while the names are read."""
+        return dict(self._known.items()).items()
 
     def add(self, name: str, cls: type) -> None:
         self._known[name] = cls

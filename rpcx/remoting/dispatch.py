@@ -385,6 +385,9 @@ class BatchedRun(IncomingCall):
         returned = self._returned()
         try:
             for row in rows(self.args, self.count):
+                if batch.cancelled:
+                    batch.failed(_gave_up(self))
+                    continue
                 try:
                     args, kwargs = method.arguments(row, self.kwargs)
                     try:
@@ -417,12 +420,24 @@ class BatchedRun(IncomingCall):
             self.batch.failed(error)
 
 
+class Answered(Exception):
+    """A message sink answered a call before it reached its object."""
+
+    def __init__(self, reply: Reply) -> None:
+        self.reply = reply
+
+
 class FailedRun:
     """A run that cannot be begun, and why."""
 
-    def __init__(self, error: RpcxError, count: int) -> None:
+    def __init__(self, error: RpcxError | Answered, count: int) -> None:
         self.error = error
         self.count = count  # calls in it
+
+    @property
+    def reply(self) -> Reply:
+        """To each of its calls."""
+        return self.error.reply if isinstance(self.error, Answered) else Fault(self.error)
 
 
 class IncomingBatch(IncomingCall):
@@ -451,6 +466,9 @@ class IncomingBatch(IncomingCall):
         self.endpoint.answer(self, [self.values, self._faults])
 
     async def run_async(self) -> None:
+        from asyncio import current_task
+
+        self.task = current_task()
         for run in self.runs:
             if not isinstance(run, BatchedRun):
                 self._failed_all(run)
@@ -483,11 +501,15 @@ class IncomingBatch(IncomingCall):
         self.values.append(None)
 
     def _failed_all(self, run: FailedRun) -> None:
+        reply = run.reply
         for _ in range(run.count):
-            self.failed(run.error)
+            if isinstance(reply, Return):
+                self.values.append(reply.value)
+            else:
+                self.failed(reply.error)
 
     def cancel(self, call_id: int = 0) -> None:
-        self.cancelled = True
+        super().cancel(call_id)
         for run in self.runs:
             if isinstance(run, BatchedRun):
                 run.cancel()

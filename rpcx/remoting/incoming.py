@@ -13,7 +13,15 @@ from rpcx.protocol.connection import BATCH, END, FAULT, ITEM, ITEM_NOW, RETURN, 
 from rpcx.protocol.frames import NO_SEGMENTS
 from rpcx.remoting.access import Gate
 from rpcx.remoting.bursts import IncomingBurst
-from rpcx.remoting.dispatch import BatchedRun, FailedRun, IncomingBatch, IncomingCall, IncomingOneway, IncomingStream
+from rpcx.remoting.dispatch import (
+    Answered,
+    BatchedRun,
+    FailedRun,
+    IncomingBatch,
+    IncomingCall,
+    IncomingOneway,
+    IncomingStream,
+)
 from rpcx.remoting.objects import Entry, ObjectTable, SingleCall
 from rpcx.remoting.proxy import Flavour, as_flavour
 from rpcx.remoting.runs import LONGEST_RUN, rows
@@ -116,10 +124,8 @@ class Incoming(Wire):
     def _from_sinks(self, envelope: Any) -> tuple[Call, Any, list[Any]]:
         call = Call(*envelope)
         passed = self._chain.inward(call)
-        if isinstance(passed, Fault):
-            raise passed.error
-        if isinstance(passed, Return):
-            raise _Answered(passed.value)
+        if isinstance(passed, Return | Fault):
+            raise Answered(passed)
         call, states = passed
         return call, states, [call.target, call.method, list(call.args), call.timeout, call.kwargs, call.meta]
 
@@ -134,13 +140,22 @@ class Incoming(Wire):
             raise ProtocolError("a batch is a list of runs of calls")
         runs = [run for envelope in envelopes for run in self._runs(call_id, envelope, now)]
         if not any(isinstance(run, BatchedRun) for run in runs):
-            fault = self.fault(runs[0].error)  # type: ignore[union-attr]  # a FailedRun, as all are
-            count = sum(run.count for run in runs)  # as all are
-            self._answer(call_id, RETURN, [[[None] * count, [[index, fault] for index in range(count)]]])
+            self._answer(call_id, RETURN, [self._failed_runs(runs)])
             return None
         batch = IncomingBatch(self, call_id, runs)
         self._serving[call_id] = batch
         return batch
+
+    def _failed_runs(self, runs: list[Any]) -> list[list[Any]]:  # FailedRuns; values and faults
+        values: list[Any] = []
+        faults: list[Any] = []
+        for run in runs:
+            reply = run.reply
+            if isinstance(reply, Fault):
+                fault = self.fault(reply.error)
+                faults += ([index, fault] for index in range(len(values), len(values) + run.count))
+            values += [reply.value if isinstance(reply, Return) else None] * run.count
+        return [values, faults]
 
     def _runs(self, call_id: int, envelope: Any, now: float) -> list[BatchedRun | FailedRun]:
         """One run of calls on one method; of single-call objects, and with message sinks, each call by itself."""
@@ -156,7 +171,7 @@ class Incoming(Wire):
             run = self._prepare([target, name, args, *rest], call_id, now, BatchedRun)
             if run.method.streams:
                 raise InvalidArguments(f"{run.uri}.{run.method_name} streams; it cannot be part of a batch")
-        except RpcxError as error:
+        except (RpcxError, Answered) as error:
             return [FailedRun(error, count)]
         assert isinstance(run, BatchedRun)
         if count > 1 and isinstance(run.entry, SingleCall):
@@ -210,16 +225,24 @@ class Incoming(Wire):
         self._link.spawn(job)
 
     def _refuse(self, call_id: int, error: Exception, now: float) -> None:
+        if isinstance(error, Answered):
+            if isinstance(error.reply, Return):
+                self._answer(call_id, RETURN, [error.reply.value])
+            else:
+                self._answer(call_id, FAULT, self.fault(error.reply.error))
+            return
         if isinstance(error, ValueError) and not isinstance(error, RpcxError):
             error = ProtocolError(f"the call cannot be decoded: {error}")
         if isinstance(error, LimitExceeded):
             audit.event("limit-hit", peer=self.facts, result=str(error))
-        if isinstance(error, _Answered):
-            self._answer(call_id, RETURN, [error.value])
-        else:
-            self._answer(call_id, FAULT, self.fault(error))
-            if isinstance(error, ProtocolError):
-                self._made_no_sense(now)
+        self._answer(call_id, FAULT, self.fault(error))
+        if isinstance(error, ProtocolError):
+            self._made_no_sense(now)
+
+    def under_way(self) -> list[Entry]:
+        """What the peer's calls are for that are not answered; a batch's, once for each run of its calls."""
+        jobs = {id(job): job for job in list(self._serving.values())}.values()
+        return [part.entry for job in jobs for part in (*getattr(job, "runs", ()), job) if hasattr(part, "entry")]
 
     def ended_late(self, count: int) -> None:
         """So many calls, of a connection that is over, will not even begin."""
@@ -241,6 +264,11 @@ class Incoming(Wire):
     def _incoming_oneway(self, body: bytes, segments: Sequence[Buffer], now: float) -> Job | None:
         try:
             job = self._prepare(self._decode(body, segments), 0, now, IncomingOneway)
+        except Answered as answered:
+            if isinstance(answered.reply, Fault):
+                self.oneway_failures += 1
+                log.warning("a one-way call from %s was answered by a sink: %r", self.facts, answered.reply.error)
+            return None
         except Exception as error:  # noqa: BLE001  # nobody awaits an answer
             self.oneway_failures += 1
             log.warning("a one-way call from %s failed: %r", self.facts, error)
@@ -367,10 +395,3 @@ class Incoming(Wire):
         self._link.flush()
         with self._lock:
             return call.rest()
-
-
-class _Answered(Exception):
-    """A sink answered a call before it reached its object."""
-
-    def __init__(self, value: object) -> None:
-        self.value = value

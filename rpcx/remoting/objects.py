@@ -484,6 +484,12 @@ class ObjectTable:
         with self.lock:
             return list(self._entries.values())
 
+    def pinned_entries(self) -> list[tuple[Entry, int]]:
+        """Leased ones on which calls run, and how many."""
+        with self.lock:
+            leased = [entry for entry in self._entries.values() if isinstance(entry, Leased | Singleton)]
+            return [(entry, entry.lease.pins) for entry in leased if entry.lease is not None and entry.lease.pins]
+
     def activated(self) -> Iterator[Contract]:
         """The contracts that clients may make instances of."""
         return iter({id(contract): contract for _, contract, _, _ in self._activated.values()}.values())

@@ -93,6 +93,8 @@ class Outgoing(Requests):
             self._next().oneway(ref, method, args, kwargs)
             return
         body, segments = self._encode_call(ref, method, args, kwargs, remaining(), None)
+        if body is None:
+            return  # a sink has answered
         with self._lock:
             self._leave()
             self._connection.oneway(body, segments)
@@ -129,6 +131,8 @@ class Outgoing(Requests):
             return False
         timeout = remaining()
         with self._lock:
+            if self.error is not None:
+                return False  # it goes by itself: over another connection
             burst = self._burst
             if burst is not None and not burst.takes(ref, future.method, args, timeout):
                 self._leave()
@@ -191,6 +195,7 @@ class Outgoing(Requests):
             future.settle(None, raised)
         else:
             future.settle(value, None)
+        self._link.wake()  # this is a worker: who waits for it may be reading
 
     def _settled(self, future: CallFuture, kind: int, body: bytes, segments: Sequence[Buffer]) -> Any:
         pending = Pending()

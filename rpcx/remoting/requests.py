@@ -20,7 +20,7 @@ from rpcx.remoting.differences import difference
 from rpcx.remoting.pending import Pending
 from rpcx.remoting.proxy import Flavour, mismatch
 from rpcx.remoting.references import Reference
-from rpcx.remoting.wire import Wire
+from rpcx.remoting.wire import ReadAhead, Wire
 from rpcx.sinks.lowering import SCALARS
 
 log = logging.getLogger("rpcx")
@@ -156,10 +156,15 @@ class Requests(Wire):
     def _through_sinks(self, envelope: list[Any], pending: Any) -> list[Any] | None:
         call = Call(*envelope)
         passed = self._chain.request(call)
-        if isinstance(passed, Return | Fault):
+        if isinstance(passed, Fault):
+            if pending is None:
+                raise passed.error  # of a one-way call: as if its arguments did not travel
+            pending.fail(passed.error)
+            return None
+        if isinstance(passed, Return):
             if pending is not None:
                 pending.states = passed
-                pending.resolve(RETURN, b"", ())
+                pending.resolve(RETURN, ReadAhead.of([passed.value]), ())  # a stream has this one item
             return None
         call, states = passed
         if pending is not None:
@@ -178,7 +183,7 @@ class Requests(Wire):
 
     def _result(self, pending: Pending, ref: Reference, method: Method, flavour: Flavour | None = None) -> Any:
         if pending.kind != RETURN:
-            self._raise_fault(pending, ref, method)
+            return method.result(self._raise_fault(pending, ref, method))
         if pending.states is not None:
             return method.result(self._replied(pending, flavour))
         value = self._decode(pending.body, pending.segments, flavour)[0]
@@ -188,7 +193,7 @@ class Requests(Wire):
     def _replied(self, pending: Pending, flavour: Flavour | None) -> Any:
         """The reply after message sinks saw it."""
         states = pending.states
-        if isinstance(states, Return | Fault):
+        if isinstance(states, Return):
             reply: Return | Fault = states
         else:
             reply = self._chain.reply(Return(self._decode(pending.body, pending.segments, flavour)[0]), states)
@@ -196,13 +201,16 @@ class Requests(Wire):
             raise reply.error
         return reply.value
 
-    def _raise_fault(self, pending: Pending, ref: Reference, method: Method) -> None:
+    def _raise_fault(self, pending: Pending, ref: Reference, method: Method) -> Any:
+        """Raise what a fault stands for; unless a message sink makes a result of it: that is returned."""
         if pending.error is not None:
             raise pending.error
         error = self.fault_of(self._decode(pending.body, pending.segments))
-        if pending.states is not None and not isinstance(pending.states, Return | Fault):
+        if pending.states is not None:
             reply = self._chain.reply(Fault(error), pending.states)
-            error = reply.error if isinstance(reply, Fault) else error
+            if isinstance(reply, Return):
+                return reply.value
+            error = reply.error
         if isinstance(error, RpcxError):
             error.uri, error.method = error.uri or ref.uri, error.method or method.name
             error.peer = error.peer or str(self.facts)

@@ -145,7 +145,9 @@ def resolve(annotation: Any, function: Callable[..., object], names: Mapping[str
     holder = types.SimpleNamespace(__annotations__={"it": annotation})
     inner = inspect.unwrap(function)
     scope = getattr(inner, "__globals__", {})
-    known = {**names, **inspect.getclosurevars(inner).nonlocals} if inspect.isfunction(inner) else dict(names)
+    known = dict(names.items())
+    if inspect.isfunction(inner):
+        known |= inspect.getclosurevars(inner).nonlocals
     local = {name: value for name, value in known.items() if name not in scope}
     try:
         return typing.get_type_hints(holder, scope, local, include_extras=True)["it"]

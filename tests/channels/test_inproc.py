@@ -30,6 +30,17 @@ def test_a_name_is_free_again_after_close():
         channel.listen(parse("inproc://again")).close()
 
 
+def test_whoever_waits_is_accepted_however_many_they_are():
+    """A driver accepts 64, then looks whether the listener can be read."""
+    channel = InprocChannel()
+    listener = channel.listen(parse("inproc://many"))
+    near = [channel.connect(parse("inproc://many"), 1.0) for _ in range(100)]
+    far = [accepted(listener) for _ in near]
+    assert listener.accept() is None
+    for end in (*near, *far, listener):
+        end.close()
+
+
 def test_who_waits_when_a_listener_closes_is_told():
     channel = InprocChannel()
     listener = channel.listen(parse("inproc://late"))

@@ -12,8 +12,10 @@ from rpcx.security.identity import own_identity
 from tests.channels.conformance import accepted, check_channel
 
 
-def test_it_is_a_channel():
-    check_channel(TcpChannel(), "tcp://127.0.0.1:0")
+@pytest.mark.parametrize("url", ["tcp://127.0.0.1:0", "tcp://localhost:0"])
+@pytest.mark.parametrize("insecure", [False, True], ids=["tls", "plain"])
+def test_it_is_a_channel(url, insecure):
+    check_channel(TcpChannel(), url, insecure=insecure)
 
 
 def test_plain_tcp_has_to_be_asked_for_by_name():

@@ -129,3 +129,23 @@ def test_a_defect_in_a_job_stops_nothing(served, caplog):
     while "a job failed" not in caplog.text:
         assert time.monotonic() < end
         time.sleep(0.01)
+
+
+def test_a_pump_that_closes_while_a_helper_is_just_being_started_closes_all_the_same(monkeypatch):
+    pump = Pump("toy", callers_lead=False)
+    closing, begun = threading.Event(), threading.Event()
+    start = threading.Thread.start
+
+    def late(thread: threading.Thread) -> None:
+        if thread.name == "toy-pump" and not begun.is_set():
+            begun.set()
+            closing.wait(5)
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", late)
+    starting = threading.Thread(target=pump.start, name="starting")
+    starting.start()
+    assert begun.wait(5)
+    pump.close()
+    closing.set()
+    starting.join(5)

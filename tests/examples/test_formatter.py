@@ -11,6 +11,7 @@ import pytest
 import rpcx
 from rpcx import plugins
 from rpcx.sinks.values import Values
+from rpcx.testing import check_formatter
 
 SOURCE = Path(__file__).parents[2] / "examples" / "formatter" / "rpcx_zjson.py"
 
@@ -26,6 +27,10 @@ def example():
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+def test_it_is_a_formatter():
+    check_formatter(example().CompressedJson())
 
 
 def test_it_serves_a_host_and_a_client():

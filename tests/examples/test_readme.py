@@ -77,6 +77,7 @@ def tutorial(tmp_path: Path) -> Path:
     """A folder with the tutorial's files, as its reader has made them."""
     for name, source in files_of(TUTORIAL).items():
         (tmp_path / name).write_text(source)
+    output_of("-m", "rpcx.cli", "stubs", "greenhouse", "-o", "greenhouse_async.py", cwd=tmp_path)
     return tmp_path
 
 
@@ -84,7 +85,7 @@ def test_the_tutorial_makes_a_service_that_runs(tutorial):
     shown = "".join(blocks(TUTORIAL, "console"))
     with serving("serve.py", cwd=tutorial) as first:
         assert first == "serving at pipe://greenhouse"
-        for program in ("client.py", "watch.py", "sponsor.py", "aclient.py"):
+        for program in ("client.py", "watch.py", "sponsor.py", "aclient.py", "typed.py"):
             printed = output_of(program, cwd=tutorial)
             expected = shown.partition(f"$ python {program}\n")[2].partition("$ ")[0]
             assert expected.strip(), f"the tutorial does not show what {program} prints"

@@ -17,6 +17,7 @@ from pydantic import BaseModel
 import rpcx
 from rpcx.abc import PeerFacts
 from rpcx.channels.urls import parse
+from rpcx.conformance.formatters import mutated
 from rpcx.errors import RpcxError
 from rpcx.interop.dotnet.framing import Frames, request
 from rpcx.interop.dotnet.reader import read as read_nrbf
@@ -160,7 +161,7 @@ class Link:
     def flush(self) -> None:
         self.answers += 1
 
-    flush_soon = flush_later = rearm = close = flush
+    flush_soon = flush_later = rearm = wake = close = flush
 
     def spawn(self, job: Any) -> None:
         if not job.is_async:
@@ -263,30 +264,13 @@ for _target, (_, _seeds) in TARGETS.items():
     _seeds += _kept(_target)
 
 
-def mutated(data: bytes, chance: random.Random) -> bytes:
-    """``data`` with one to five bytes changed, lost, doubled or put in; mostly behind a frame's header."""
-    changed = bytearray(data)
-    for _ in range(chance.randint(1, 5)):
-        at = chance.randrange(chance.choice((0, min(12, len(changed)))), len(changed) + 1)
-        match chance.randrange(4):
-            case 0:
-                changed[at : at + 1] = bytes([chance.randrange(256)])
-            case 1:
-                del changed[at : at + 1]
-            case 2:
-                changed[at:at] = changed[at : at + chance.randrange(9)]
-            case _ if at < len(changed):
-                changed[at] ^= 1 << chance.randrange(8)
-    return bytes(changed)
-
-
 def mutants(target: str, number: int, seed: int = 5) -> list[bytes]:
     """Some of ``target``'s seeds, changed; the same for the same seed. Each second has its frame's length put right."""
     chance = random.Random(seed)
     seeds = TARGETS[target][1]
     made = []
     for count in range(number):
-        data = mutated(chance.choice(seeds), chance)
+        data = mutated(chance.choice(seeds), chance, HEADER.size)
         if target == "endpoint" and count % 2 and len(data) > HEADER.size:
             data = (len(data) - HEADER.size).to_bytes(4, "big") + data[4:]
         made.append(data)

@@ -3,12 +3,15 @@
 import gc
 import threading
 import time
+from collections.abc import Callable
 
 import pytest
 
 import rpcx
+from rpcx.testing import VirtualClock
 
 ENDED: list[str] = []
+WORK = threading.Event()  # may end
 MADE: list[str] = []
 
 
@@ -34,13 +37,14 @@ class Account:
         ENDED.append(self.owner)
 
 
-@rpcx.client_activated(lease=rpcx.Lease(initial=0.2, renew_on_call=0.2, sponsorship_timeout=1.0))
+@rpcx.client_activated(lease=rpcx.Lease(initial=20, renew_on_call=20, sponsorship_timeout=10))
 class Short:
     def ping(self) -> int:
         return 1
 
-    def work(self, seconds: float) -> str:
-        time.sleep(seconds)
+    def work(self, begun: Callable[[], None]) -> str:
+        begun()
+        WORK.wait(10)
         return "done"
 
 
@@ -60,7 +64,7 @@ class Counter(Up):
     pass
 
 
-@rpcx.singleton("forgetful", lease=rpcx.Lease(initial=0.5, renew_on_call=0.5))
+@rpcx.singleton("forgetful", lease=rpcx.Lease(initial=50, renew_on_call=50))
 class Forgetful(Up):
     pass
 
@@ -94,10 +98,18 @@ def test_a_singleton_is_made_once_whoever_comes_first(serve):
     assert MADE == ["Counter"]
 
 
-def test_a_leased_singleton_that_ended_is_made_anew(serve):
-    forgetful = serve(Forgetful).get(Forgetful)
+@pytest.fixture
+def clock() -> VirtualClock:
+    """Of the host, if it is given to it."""
+    return VirtualClock()
+
+
+def test_a_leased_singleton_that_ended_is_made_anew(serve, clock):
+    forgetful = serve(Forgetful, clock=clock).get(Forgetful)
     assert (forgetful.up(), forgetful.up()) == (1, 2)
-    time.sleep(1.2)
+    clock.advance(49)
+    assert forgetful.up() == 3
+    clock.advance(50)
     assert forgetful.up() == 1
 
 
@@ -196,61 +208,85 @@ def test_constructor_arguments_are_checked(serve):
         server.create(Short)
 
 
-def test_a_lease_that_runs_out_ends_the_object_and_the_error_says_when_and_why(serve):
-    short = serve(Short).create(Short)
+def test_a_lease_that_runs_out_ends_the_object_and_the_error_says_when_and_why(serve, clock):
+    short = serve(Short, clock=clock).create(Short)
     assert short.ping() == 1
-    time.sleep(0.5)
-    with pytest.raises(rpcx.ObjectExpired, match=r"ended 0\.\d s ago: its lease ran out"):
+    clock.advance(19.9)
+    assert short.ping() == 1
+    clock.advance(23.5)
+    with pytest.raises(rpcx.ObjectExpired, match=r"ended 3\.5 s ago: its lease ran out"):
         short.ping()
 
 
-def test_calls_keep_an_object_alive_and_a_running_call_pins_it(serve):
-    short = serve(Short).create(Short)
+def test_a_lease_runs_in_real_time_unless_told_otherwise(serve):
+    @rpcx.client_activated(lease=rpcx.Lease(initial=0.05))
+    class Brief:
+        def __exit__(self, *exc_info) -> None:
+            ENDED.append("brief")
+
+    ENDED.clear()
+    kept = serve(Brief).create(Brief)
+    assert eventually(lambda: ENDED == ["brief"])
+    with pytest.raises(rpcx.ObjectExpired, match="its lease ran out"):
+        rpcx.lease(kept).info()
+
+
+def test_calls_keep_an_object_alive_and_a_running_call_pins_it(serve, clock):
+    WORK.clear()
+    begun = threading.Event()
+    short = serve(Short, clock=clock).create(Short)
     for _ in range(6):
-        time.sleep(0.06)
+        clock.advance(19)
         assert short.ping() == 1
-    assert short.work(0.6) == "done"
+    working = rpcx.future(short.work, begun.set)
+    assert begun.wait(5)
+    clock.advance(1000)
+    WORK.set()
+    assert working.result() == "done"
     assert short.ping() == 1
 
 
-def test_renewing_never_shortens_and_outlives_the_release(serve):
-    server = serve(Short)
+def test_renewing_never_shortens_and_outlives_the_release(serve, clock):
+    server = serve(Short, clock=clock)
     short = server.create(Short)
     lease = rpcx.lease(short)
-    assert lease.renew(60) == pytest.approx(60, abs=1)
-    assert lease.renew(1) > 50
-    assert lease.remaining > 50
+    assert lease.renew(60) == 60
+    assert lease.renew(1) == 60
+    assert lease.remaining == 60
     assert lease.state == "ACTIVE"
     with short:
         pass
-    time.sleep(0.05)
+    clock.advance(59)
     assert server.host.stats()["leased"] == 1
+    clock.advance(1)
+    assert server.host.stats()["leased"] == 0
 
 
-def test_a_sponsor_keeps_an_object_alive_until_it_stops(serve):
-    short = serve(Short).create(Short)
-    sponsor = rpcx.ClientSponsor(renewal=0.2)
+def test_a_sponsor_keeps_an_object_alive_until_it_stops(serve, clock):
+    short = serve(Short, clock=clock).create(Short)
+    sponsor = rpcx.ClientSponsor(renewal=20)
     rpcx.lease(short).register(sponsor)
-    time.sleep(0.7)
+    clock.advance(70)
     assert short.ping() == 1
     sponsor.close()
-    time.sleep(0.7)
-    with pytest.raises(rpcx.ObjectExpired, match="sponsor"):
+    clock.advance(70)
+    with pytest.raises(rpcx.ObjectExpired, match="1 sponsor asked, none renewed"):
         short.ping()
 
 
-def test_a_sponsor_of_ones_own_is_asked(serve):
-    asked = threading.Event()
+def test_a_sponsor_of_ones_own_is_asked(serve, clock):
+    asked = []
 
     class Mine:
         def renewal(self, lease: rpcx.LeaseInfo) -> float:
-            asked.set()
+            asked.append(lease.remaining)
             return 60.0
 
-    short, mine = serve(Short).create(Short), Mine()
+    short, mine = serve(Short, clock=clock).create(Short), Mine()
     rpcx.lease(short).register(mine)
-    assert asked.wait(5)
-    assert eventually(lambda: rpcx.lease(short).remaining > 30)
+    clock.advance(20)
+    assert asked == [0.0]
+    assert rpcx.lease(short).remaining == 60
     with pytest.raises(TypeError, match="is no sponsor"):
         rpcx.lease(short).register(object())
     with pytest.raises(TypeError, match="proxy is needed"):

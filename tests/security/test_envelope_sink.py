@@ -16,6 +16,7 @@ from rpcx.security import keyring
 from rpcx.security.cards import Cards
 from rpcx.security.envelope_sink import EnvelopeSink
 from rpcx.security.identity import own_identity
+from rpcx.testing import check_sink
 
 SECRET = b"the account is 4711-0815"
 
@@ -211,6 +212,10 @@ def test_a_caller_that_the_host_does_not_know_is_refused(relay, homes, tmp_path)
     Cards(eve).take(Cards(homes[1]).own_card(), "bank")
     with pytest.raises(RpcxError, match="not trusted here"), connect(relay, (eve, homes[1])) as server:
         server.get(Vault).echo(1)
+
+
+def test_both_ends_are_a_sink(homes):
+    check_sink(lambda: EnvelopeSink("bank", directory=homes[0]), peer=lambda: EnvelopeSink(directory=homes[1]))
 
 
 def test_the_reply_to_another_call_is_an_error(homes):

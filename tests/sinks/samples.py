@@ -2,17 +2,17 @@
 
 import datetime
 import decimal
-import math
 import pathlib
-import struct
 import uuid
 import zoneinfo
 
-import numpy as np
 from hypothesis import strategies as st
 
+from rpcx.conformance.formatters import same
 from rpcx.sinks.formatters import JsonFormatter, MsgpackFormatter
 from rpcx.sinks.values import Values
+
+__all__ = ["FORMATTERS", "VALUES", "Remote", "connection", "nested", "same", "there_and_back"]
 
 FORMATTERS = [MsgpackFormatter(), JsonFormatter()]
 
@@ -40,46 +40,6 @@ def nested(depth: int) -> object:
     for _ in range(depth):
         value = [value]
     return value
-
-
-def written(value: object) -> str:
-    """What is hashable, in words that do not depend on the order of sets."""
-    if isinstance(value, tuple | frozenset):
-        words = [written(item) for item in value]
-        return f"{type(value).__name__}({', '.join(words if isinstance(value, tuple) else sorted(words))})"
-    return f"{type(value).__name__} {value!r}"
-
-
-def same(left: object, right: object) -> bool:
-    """Whether they are of one type and cannot be told apart."""
-    if type(left) is not type(right):
-        return False
-    match left:
-        case int():
-            return left == right
-        case float():
-            return struct.pack("d", left) == struct.pack("d", right) or (math.isnan(left) and math.isnan(right))
-        case complex():
-            return same(left.real, right.real) and same(left.imag, right.imag)
-        case list() | tuple():
-            return len(left) == len(right) and all(map(same, left, right))
-        case dict():
-            return same(list(left.items()), list(right.items()))
-        case set() | frozenset():
-            return sorted(map(written, left)) == sorted(map(written, right))
-        case np.ndarray():
-            layout = left.flags.f_contiguous, left.flags.c_contiguous
-            there = right.flags.f_contiguous, right.flags.c_contiguous
-            return left.dtype == right.dtype and left.shape == right.shape and layout == there and (
-                left.tobytes() == right.tobytes()
-            )  # fmt: skip
-        case memoryview():
-            return left == right and left.readonly == right.readonly
-        case datetime.datetime() | datetime.time():
-            return repr(left) == repr(right) and left.fold == right.fold
-        case BaseException():
-            return left.args == right.args
-    return repr(left) == repr(right)
 
 
 ZONES = st.one_of(

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from rpcx.sinks.arrays import array_tag
 from rpcx.sinks.formatters import MsgpackFormatter
 from rpcx.sinks.tags import CannotTravel
 from rpcx.sinks.values import BY_NAME
@@ -102,6 +103,27 @@ def test_an_array_that_is_more_than_its_numbers_is_refused(formatter):
 
 
 @formatters
+def test_an_array_whose_items_have_no_bytes_is_refused(formatter):
+    with pytest.raises(CannotTravel, match=r"a numpy dtype \|V0 cannot travel"):
+        formatter.encode([np.empty(2, "V0")], connection())
+
+
+@formatters
+def test_an_array_whose_titles_are_no_texts_is_refused(formatter):
+    titled = np.zeros(1, {"names": ["a"], "formats": ["<i4"], "titles": [(1, 2)]})
+    with pytest.raises(CannotTravel, match="titles are no texts"):
+        formatter.encode([titled], connection())
+
+
+def test_where_numpy_was_not_imported_nothing_is_its_value(monkeypatch):
+    class Own:
+        """Asked about once: what it is is remembered."""
+
+    monkeypatch.delitem(sys.modules, "numpy")
+    assert array_tag(Own) is None
+
+
+@formatters
 def test_a_record_array_arrives_as_an_array(formatter):
     arrived = there_and_back(formatter, np.rec.array([(1, 2.0)], dtype=[("a", "i4"), ("b", "f8")]))
     assert arrived["b"].tolist() == [2.0]
@@ -166,6 +188,12 @@ def test_a_shape_that_its_data_do_not_fill_is_refused(shape):
         return
     with pytest.raises(ValueError):
         connection().lift(BY_NAME["ndarray"], ["<f8", shape, "C", b"x" * 8])
+
+
+def test_a_number_of_other_bytes_than_its_type_has_is_refused():
+    for data in (b"", b"x" * 7, b"x" * 9):
+        with pytest.raises(ValueError, match="no such number"):
+            connection().lift(BY_NAME["npscalar"], ["<f8", data])
 
 
 @given(st.integers(0, 40), st.sampled_from(["C", "F", "K", "", 1]))

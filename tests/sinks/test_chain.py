@@ -7,7 +7,7 @@ import pytest
 import rpcx
 from rpcx.messages import Call, Fault, Return
 from rpcx.sinks.chain import Chain, load_sinks, negotiated
-from rpcx.sinks.formatters import MsgpackFormatter
+from rpcx.sinks.formatters import JsonFormatter, MsgpackFormatter
 from rpcx.sinks.values import Values
 
 VALUES = Values(lambda _: None, lambda fields: fields)
@@ -94,6 +94,21 @@ def test_bytes_that_are_no_parts_are_refused(data):
 
     with pytest.raises(ValueError):  # each says it in its own words
         Chain(MsgpackFormatter(), [Through()]).decode(data, (), VALUES)
+
+
+def test_nothing_passes_byte_sinks_by():
+    chain = Chain(MsgpackFormatter(), [Squeeze()])
+    body, _ = chain.encode([5], VALUES)
+    with pytest.raises(ValueError, match="segments beside a chain with byte sinks"):
+        chain.decode(body, (b"beside",), VALUES)
+
+
+def test_an_envelope_of_scalars_passes_byte_sinks_too():
+    """Whether the formatter has a faster way for it, or none."""
+    for formatter in (MsgpackFormatter(), JsonFormatter()):
+        chain = Chain(formatter, [Squeeze()])
+        assert chain.decode(chain.pack(["bank", 5]), (), VALUES) == ["bank", 5]
+        assert Chain(formatter).decode(Chain(formatter).pack(["bank", 5]), (), VALUES) == ["bank", 5]
 
 
 def test_what_is_no_sink_is_refused():

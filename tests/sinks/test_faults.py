@@ -248,6 +248,15 @@ def test_an_error_that_we_raised_ourselves_has_no_traceback():
     assert encode_fault(error.value)[4] is None
 
 
+def test_an_error_of_the_methods_that_only_frames_of_ours_raised_keeps_them():
+    space = {"__name__": "rpcx.host"}
+    exec("def fail():\n    raise ValueError('no')", space)
+    with pytest.raises(ValueError) as error:
+        space["fail"]()
+    error.value.__traceback__ = error.value.__traceback__.tb_next
+    assert "in fail" in encode_fault(error.value)[4]
+
+
 # --- bounds and hostility -----------------------------------------------------------------------------------
 
 
@@ -287,6 +296,18 @@ def test_an_exception_that_cannot_be_shown_leaves_all_the_same():
     notes = ValueError("no")
     notes.__notes__ = 7
     assert arrived(notes).args == ("no",)
+
+
+def test_a_traceback_that_cannot_be_told_is_said_to_be_so():
+    odd = raised(SyntaxError("no", ("file", 1, "not a column", "text")))
+    assert encode_fault(odd)[4] == "(it cannot be shown: TypeError)"
+
+
+def test_arguments_nested_too_deep_become_the_message():
+    deep = ()
+    for _ in range(50):
+        deep = (deep,)
+    assert encode_fault(ValueError(deep))[2] == [str(ValueError(deep))]
 
 
 def test_arguments_that_do_not_fit_the_type_make_a_remote_error():

@@ -280,3 +280,21 @@ def test_nans_within_keys_are_kept_apart_or_refused(key):
     assert list(there_and_back(JsonFormatter(), value).values()) == [1, 2]
     with pytest.raises(TypeError, match=r"args\[1\]\[0\]: two of its keys are the same in bytes"):
         MsgpackFormatter().encode(["bank", "add", ["fine", [value]], None], VALUES)
+
+
+def test_whatever_goes_wrong_with_json_it_is_no_message():
+    class Odd:
+        def restore(self, plain):
+            raise KeyError("what is this?")
+
+    with pytest.raises(ValueError, match="KeyError: 'what is this\\?'"):
+        JsonFormatter().decode(b"[]", (), Odd())
+
+
+def test_the_buffer_of_a_large_message_is_not_kept():
+    """It never shrinks."""
+    formatter = MsgpackFormatter()
+    formatter.pack_plain(["x" * (1 << 20)])
+    assert formatter._packers == []
+    formatter.pack_plain(["x" * 1000])
+    assert len(formatter._packers) == 1

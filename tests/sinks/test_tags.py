@@ -199,5 +199,11 @@ def test_what_would_arrive_as_a_list_cannot_be_a_key(formatter):
             formatter.encode([value], connection())
 
 
+@pytest.mark.parametrize("kind", [["posix"], [None], ["windows", "windows"]], ids=repr)
+def test_a_path_of_an_unknown_machine_is_refused(kind):
+    with pytest.raises(ValueError, match="no kind of path"):
+        connection().lift(BY_NAME["path"], [False, "a", *kind])
+
+
 def test_containers_that_are_counted_are_those_that_have_a_tag_or_are_native():
     assert {tuple, set, frozenset} == CONTAINERS - {list, dict}

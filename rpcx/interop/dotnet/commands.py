@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from rpcx.terminal import Unusable, Verbose, reported
+from rpcx.terminal import Unusable, Verbose, deliver, reported
 
 app = typer.Typer(help="What helps with programs of .NET Remoting.", no_args_is_help=True)
 
@@ -32,7 +32,4 @@ def stubs(
             raise Unusable("this needs dnfile: pip install 'rpcx[dotnet]'") from None
         except ValueError as error:
             raise Unusable(str(error)) from None
-        if output is None:
-            typer.echo(source, nl=False)
-        else:
-            output.write_text(source, encoding="utf-8")
+        deliver(source, output)

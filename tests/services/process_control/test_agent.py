@@ -13,6 +13,7 @@ import pytest
 
 import rpcx
 from schemas.process_control import Agent, ExitStatus, Process, ProcessFilter, ProcessId, SpawnSpec
+from schemas.process_control_async import AsyncAgent, AsyncProcess
 from services.process_control.agent import implementations
 from services.process_control.processes import look
 from services.process_control.rules import Rules
@@ -382,13 +383,13 @@ def test_two_clients_may_use_one_child(place):
 def test_async_clients_await_the_same_contract(place):
     async def use() -> None:
         async with rpcx.aio.connect(place.url) as server:
-            agent = server.get(Agent)
-            child = await agent.spawn(SpawnSpec(argv=["cat"], stdin="pipe"))
-            await child.write(b"hello")
-            await child.close_stdin()
-            assert [chunk async for chunk in child.stdout()] == [b"hello"]
-            assert (await child.wait()).code == 0
-            made = await server.create(Process, SLEEP)
+            agent = server.get(AsyncAgent)
+            async with await agent.spawn(SpawnSpec(argv=["cat"], stdin="pipe")) as child:
+                await child.write(b"hello")
+                await child.close_stdin()
+                assert [chunk async for chunk in child.stdout()] == [b"hello"]
+                assert (await child.wait()).code == 0
+            made = await server.create(AsyncProcess, SLEEP)
             with pytest.raises(rpcx.CallTimeout), rpcx.options(timeout=0.1):
                 await made.wait()
             assert (await made.stop(1.0)).status.signal == "SIGTERM"

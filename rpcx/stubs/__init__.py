@@ -1,0 +1,1 @@
+"""What ``rpcx stubs`` writes: remote classes as async code sees them, for type checkers."""
