@@ -19,13 +19,13 @@ FUNCTION_LINES = 60  # more than that is no screen
 
 # A module may be longer for a reason. The number is how long it may become with that reason.
 LONGER_MODULES: dict[str, tuple[int, str]] = {
-    "rpcx/protocol/connection.py": (690, "one state machine; its rules are checked by reading one file"),
+    "rpcx/protocol/connection.py": (710, "one state machine; its rules are checked by reading one file"),
     "rpcx/remoting/contract.py": (415, "a table, its entries, and how they are read off a class"),
     "rpcx/remoting/dispatch.py": (525, "the kinds of incoming calls are told apart by reading them beside each other"),
-    "rpcx/drivers/threads.py": (670, "one machine of who leads; its races are checked by reading one file"),
+    "rpcx/drivers/threads.py": (690, "one machine of who leads; its races are checked by reading one file"),
     "rpcx/abc.py": (545, "all seams, beside each other"),
     "rpcx/host.py": (470, "one public class, much of it what its docstrings say"),
-    "rpcx/remoting/objects.py": (560, "the ways to live are told apart by reading them beside each other"),
+    "rpcx/remoting/objects.py": (570, "the ways to live are told apart by reading them beside each other"),
 }
 
 # So may a function.

@@ -34,7 +34,8 @@ class SocketStream:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, LOCAL_BUFFER)  # TCP grows its own
         self.socket = sock
         self.facts = facts
-        self.receive = sock.recv  # the method itself: one Python call less for each read
+        self.receive = sock.recv  # the method itself: one Python call less for each read; so is the next
+        self.send_one = sock.send
         self.fileno = sock.fileno
 
     def send(self, buffers: Sequence[Buffer]) -> int:

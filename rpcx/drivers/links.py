@@ -50,6 +50,7 @@ class ThreadLink:
         self.lingers_until = NEVER  # set when the session is over and something waits to be sent still
         self.armed = NEVER  # when the pump will next ask the session for its timer
         self.flooded = False  # so much waits that nothing more is read until the peer takes some
+        self._send_one: Callable[[Buffer], int] = getattr(stream, "send_one", None) or (lambda one: stream.send([one]))
         self._pump = pump
         self._sending = threading.Lock()  # one sender at a time, so that frames stay in order
         self._corked = 0  # messages waiting for `flush_soon`
@@ -85,25 +86,27 @@ class ThreadLink:
     def send(self) -> None:
         """Send what is ready, as far as the stream takes it."""
         self._corked = 0
-        with self._sending:
+        broken: OSError | None = None
+        sending = self._sending
+        sending.acquire()  # not `with`, which costs 60 ns more: every call passes here
+        try:
             buffers: Sequence[Buffer] = self.session.outgoing()
             if self.backlog:
                 buffers = [*self.backlog, *buffers]
             if not buffers or self.closed:
                 return
-            broken: OSError | None = None
-            sent = 0
             try:
-                sent = self.stream.send(buffers)
+                sent = self._send_one(buffers[0]) if len(buffers) == 1 else self.stream.send(buffers)
             except BlockingIOError:
-                pass  # it takes nothing now
-            except OSError as error:
-                broken = error
-            if broken is None:
-                if self.backlog or len(buffers) > 1 or sent < len(buffers[0]):
-                    self._keep(buffers, sent)
-                return
-        self._pump.broken(self, broken)
+                sent = 0  # it takes nothing now
+            if self.backlog or len(buffers) > 1 or sent < len(buffers[0]):
+                self._keep(buffers, sent)
+        except OSError as error:
+            broken = error
+        finally:
+            sending.release()
+        if broken is not None:
+            self._pump.broken(self, broken)
 
     def _keep(self, buffers: Sequence[Buffer], sent: int) -> None:
         """What the stream did not take waits; the pump watches for room."""

@@ -11,7 +11,10 @@ now and then. With nothing outstanding nobody asks it, so an idle process uses n
 
 import os
 import time
+from collections.abc import Callable
 from typing import Final
+
+monotonic = time.monotonic
 
 SPIN_SECONDS: Final = 50e-6  # to look before sleeping; about what being woken would cost
 LOSSES: Final = 8  # lost bets in a row after which spinning pauses
@@ -24,6 +27,25 @@ def _no_yield() -> None:
 
 #: Give the processor to whoever waits for it; returns at once when nobody does.
 give_way: Final = getattr(os, "sched_yield", _no_yield)
+
+
+def look(receive: Callable[[int], bytes], size: int, seconds: float) -> bytes | None:
+    """What ``receive(size)`` brings within ``seconds``, without sleeping; None: nothing.
+
+    Raises:
+        OSError: the stream broke.
+    """
+    until = 0.0
+    while True:
+        give_way()
+        try:
+            return receive(size)
+        except BlockingIOError:
+            now = monotonic()
+            if not until:
+                until = now + seconds
+            if now >= until:
+                return None
 
 
 class Spinner:

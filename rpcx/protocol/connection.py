@@ -28,7 +28,16 @@ from typing import Final
 from rpcx.abc import Buffer
 from rpcx.errors import BY_NAME, AuthenticationFailed, ConnectionLost, LimitExceeded, NotSent, ProtocolError, RpcxError
 from rpcx.protocol.conduct import Conduct, Share
-from rpcx.protocol.frames import HEADER, IN_ORDER, NO_SEGMENTS, FrameReader, Kind, frame, whole_frame
+from rpcx.protocol.frames import (
+    HEADER,
+    HEADER_SIZE,
+    IN_ORDER,
+    NO_SEGMENTS,
+    UNPACK_HEADER,
+    FrameReader,
+    Kind,
+    frame,
+)
 from rpcx.protocol.handshake import LEAST_MESSAGE, Agreement, Limits, Offer, Role, refusal, refused
 from rpcx.protocol.opening import Authentication, Opening
 
@@ -91,7 +100,7 @@ class Connection:
         self._reader = FrameReader(limits.message)  # of what follows them
         self.wanted = self._reader.wanted  # how many bytes the next read should ask for; the method itself
         self._peer_message = LEAST_MESSAGE  # bytes a message to the peer may have; its own word once OPEN
-        self._out: list[Buffer] = []  # to be sent, in order
+        self.out: list[Buffer] = []  # to be sent, in order; `outgoing` takes it
         self._backlog = 0  # bytes given out that the stream did not take yet
         self._blocked = 0.0  # since when the stream takes nothing of what waits; 0: it does, or nothing waits
         self._heard = now  # when bytes last came
@@ -112,7 +121,7 @@ class Connection:
         self._came = 0  # the peer's calls, ever
         self._conduct = Conduct(now)  # the peer's
         self._streamed: set[int] = set()  # the peer's calls that were answered by an item at least
-        self._opening = Opening(role, offer, authentication, self._out.append)
+        self._opening = Opening(role, offer, authentication, self.out.append)
 
     # --- what comes in -------------------------------------------------------------------------------------
 
@@ -120,17 +129,33 @@ class Connection:
         """The events that ``data`` completes. After an error the last event is CLOSED."""
         self._heard = now
         self._pinged = 0.0
+        length = len(data) - HEADER_SIZE
+        if length >= 0 and not self.frame_due and self.phase is OPEN:
+            claimed, kind, _, segments, call_id = UNPACK_HEADER(data)
+            if claimed == length and not segments and length <= self._reader.limit:
+                return self._alone(kind, call_id, data[HEADER_SIZE:], now)
         events: list[Event] = []
         try:
-            # Most often nothing is under way, and this is one whole frame.
-            alone = whole_frame(data, self._reader.limit) if self.phase is OPEN and not self.frame_due else None
-            if alone is not None:
-                event = self._take(*alone, now)
-                return [event] if event is not None else events
             self._read(data, now, events)
         except RpcxError as error:
             return events + self._fail(error)
         return events
+
+    def _alone(self, kind: int, call_id: int, body: bytes, now: float) -> list[Event]:
+        """One whole frame came, and nothing else; as mostly. A plain call or answer is taken right here."""
+        if kind == RETURN and not self._held and not self._granted:
+            token = self._calls.pop(call_id, None)
+            if token is not None:
+                return [(RETURN, token, body, NO_SEGMENTS)]
+        elif kind == CALL and call_id not in self._serving and len(self._serving) < self._most_served:
+            self._serving[call_id] = 0
+            self._came += 1
+            return [(CALL, call_id, body, NO_SEGMENTS)]
+        try:
+            event = self._take(kind, call_id, body, NO_SEGMENTS, now)
+        except RpcxError as error:
+            return self._fail(error)
+        return [event] if event is not None else []
 
     def _read(self, data: bytes, now: float, events: list[Event]) -> None:
         if self.phase is CLOSED_PHASE:
@@ -156,15 +181,6 @@ class Connection:
 
     def _take(self, kind: int, call_id: int, body: bytes, segments: Sequence[Buffer], now: float) -> Event | None:
         """What one frame means."""
-        if kind == CALL or kind == BATCH:
-            serving = self._serving
-            if call_id in serving:
-                raise ProtocolError(f"call id {call_id} is in use")
-            if len(serving) >= self._most_served and (full := self._no_room((call_id,))) is not None:
-                return full
-            serving[call_id] = 0
-            self._came += 1
-            return kind, call_id, body, segments
         if kind == RETURN or kind == FAULT or kind == END or kind == RETURN_NOW:
             if self._held or self._granted:
                 self._answered_some(call_id)
@@ -174,6 +190,15 @@ class Connection:
             if self._held:
                 self._send_held()
             return kind, token, body, segments
+        if kind == CALL or kind == BATCH:
+            serving = self._serving
+            if call_id in serving:
+                raise ProtocolError(f"call id {call_id} is in use")
+            if len(serving) >= self._most_served and (full := self._no_room((call_id,))) is not None:
+                return full
+            serving[call_id] = 0
+            self._came += 1
+            return kind, call_id, body, segments
         if kind == ONEWAY or kind == RELEASE:
             self._came += kind == ONEWAY
             return kind, call_id, body, segments
@@ -343,7 +368,7 @@ class Connection:
             return self._call_with_care(kind, token, body, segments)
         self._next_id = call_id + 1 if call_id < LAST_ID else 1
         calls[call_id] = token
-        self._out.append(PACK_HEADER(size, kind, 0, 0, call_id) + body)
+        self.out.append(PACK_HEADER(size, kind, 0, 0, call_id) + body)
         return call_id
 
     def _call_with_care(self, kind: int, token: object, body: bytes, segments: Sequence[Buffer]) -> int:
@@ -383,9 +408,9 @@ class Connection:
         if size > self._peer_message:
             return False
         if count == 1:
-            self._out.append(PACK_HEADER(size - COUNT_SIZE, CALL, 0, 0, first) + body)
+            self.out.append(PACK_HEADER(size - COUNT_SIZE, CALL, 0, 0, first) + body)
         else:
-            self._out.append(PACK_HEADER(size, BURST, 0, 0, first) + count.to_bytes(COUNT_SIZE, "big") + body)
+            self.out.append(PACK_HEADER(size, BURST, 0, 0, first) + count.to_bytes(COUNT_SIZE, "big") + body)
         return True
 
     def withdraw(self, call_id: int) -> object:
@@ -434,7 +459,7 @@ class Connection:
         if segments:
             self._queue(frame(kind, call_id, body, segments))
         else:
-            self._out.append(PACK_HEADER(size, kind, 0, 0, call_id) + body)
+            self.out.append(PACK_HEADER(size, kind, 0, 0, call_id) + body)
 
     def reply_burst(self, first: int, count: int, body: bytes) -> bool:
         """Answer calls of the peer's whose ids follow one another: by RETURNS, or RETURN for one.
@@ -448,7 +473,7 @@ class Connection:
             if self._serving.pop(call_id, None) is None:
                 self.ended_late(count)
                 return True
-        self._out.append(PACK_HEADER(size, RETURNS, 0, 0, first) + count.to_bytes(COUNT_SIZE, "big") + body)
+        self.out.append(PACK_HEADER(size, RETURNS, 0, 0, first) + count.to_bytes(COUNT_SIZE, "big") + body)
         return True
 
     def item(self, call_id: int, body: bytes, segments: Sequence[Buffer] = NO_SEGMENTS, kind: int = ITEM) -> int:
@@ -490,8 +515,8 @@ class Connection:
 
     def outgoing(self) -> list[Buffer]:
         """What is to be sent, in order; each buffer is given out once. Needs no lock: one thread at a time takes."""
-        taken = self._out[:]
-        del self._out[: len(taken)]  # what was added meanwhile stays
+        taken = self.out[:]
+        del self.out[: len(taken)]  # what was added meanwhile stays
         return taken
 
     @property
@@ -508,14 +533,9 @@ class Connection:
         self._backlog = count
 
     @property
-    def ready(self) -> bool:
-        """Whether `outgoing` has something."""
-        return bool(self._out)
-
-    @property
     def unsent(self) -> int:
         """Bytes that wait to leave, here and in the driver."""
-        return self._backlog + sum(memoryview(buffer).nbytes for buffer in self._out)
+        return self._backlog + sum(memoryview(buffer).nbytes for buffer in self.out)
 
     @property
     def serving(self) -> int:
@@ -604,7 +624,7 @@ class Connection:
 
     def reject(self, error: RpcxError) -> list[Event]:
         """Take back the last word that was just queued, and refuse instead; a server's, when it is told `OPENED`."""
-        while self._out and self._out.pop() is not self._opening.last_word:
+        while self.out and self.out.pop() is not self._opening.last_word:
             pass  # what was queued behind it goes too
         self._queue([self._opening.retraction(type(error).__name__, str(error))])
         self._closed(error)
@@ -650,7 +670,7 @@ class Connection:
     # --- within --------------------------------------------------------------------------------------------
 
     def _queue(self, buffers: list[Buffer]) -> None:
-        self._out += buffers
+        self.out += buffers
 
     def _send_held(self) -> None:
         while self._held and len(self._calls) - len(self._held) + len(self._abandoned) < self._allowed:

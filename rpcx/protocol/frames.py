@@ -97,15 +97,6 @@ def first_frame(data: bytes, start: int, limit: int) -> tuple[Frame, bytes] | No
     return (kind, call_id, data[body:stop], NO_SEGMENTS), data[stop:]
 
 
-def whole_frame(data: bytes, limit: int) -> Frame | None:
-    """``data`` as one frame without segments, if it is exactly that; what most reads bring."""
-    length = len(data) - HEADER_SIZE
-    if length < 0 or length > limit:
-        return None
-    claimed, kind, _, segments, call_id = UNPACK_HEADER(data)
-    return (kind, call_id, data[HEADER_SIZE:], NO_SEGMENTS) if claimed == length and not segments else None
-
-
 @functools.cache
 def _keep_large_blocks() -> None:
     """Have the C library keep freed blocks of some megabytes instead of handing each back to the system.

@@ -105,7 +105,7 @@ class IncomingBurst(IncomingCall):
 
     def _run(self, instance: object) -> None:
         todo, done, function, kwargs = self._todo, self._done, self.method.function, NO_KEYWORDS
-        fit = None if self.method.arguments.fit_all(self.args, len(todo)) else self.method.arguments
+        fit = None if self.method.arguments.fit_all(self.args, len(todo)) else self.method.arguments.fit
         while todo:
             try:
                 self.call_id, args = todo.popleft()

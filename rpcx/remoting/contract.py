@@ -104,7 +104,7 @@ class Method:
         self.is_async = inspect.iscoroutinefunction(plain) or inspect.isasyncgenfunction(plain)
         self.arguments = Arguments(function, where, CLASSES)
         of_items = self.streams or (kind is MethodKind.GET and _streams(function))  # as Pyro5's attributes may be
-        self.result = Result(function, where, CLASSES, stream=of_items)
+        self.result = Result(function, where, CLASSES, stream=of_items).fit
         self.slow_until = 0.0  # monotonic seconds until which it counts as slow, since it overran
         self._overran = False
 

@@ -24,7 +24,7 @@ from rpcx.remoting.access import Gate
 from rpcx.remoting.contract import Method
 from rpcx.remoting.objects import Entry
 from rpcx.remoting.runs import rows
-from rpcx.remoting.validation import NO_KEYWORDS, Arguments
+from rpcx.remoting.validation import NO_KEYWORDS, Fit
 
 if TYPE_CHECKING:
     import asyncio  # at run time only where something is awaited: importing it takes 46 ms
@@ -130,7 +130,7 @@ class IncomingCall:
             method, entry = self.method, self.entry
             instance = entry.enter()
             try:
-                args, kwargs = method.arguments(self.args, self.kwargs)
+                args, kwargs = method.arguments.fit(self.args, self.kwargs)
                 try:
                     value = method.function(instance, *args, **kwargs)
                 except RpcxError as error:
@@ -156,7 +156,7 @@ class IncomingCall:
             method, entry = self.method, self.entry
             instance = entry.enter()
             try:
-                args, kwargs = method.arguments(self.args, self.kwargs)
+                args, kwargs = method.arguments.fit(self.args, self.kwargs)
                 try:
                     value = await method.function(instance, *args, **kwargs)
                 except RpcxError as error:
@@ -274,7 +274,7 @@ class IncomingStream(IncomingCall):
         if self.cancelled:
             raise _gave_up(self)
         self._instance = self.entry.enter()
-        args, kwargs = self.method.arguments(self.args, self.kwargs)
+        args, kwargs = self.method.arguments.fit(self.args, self.kwargs)
         return self.method.function(self._instance, *args, **kwargs)
 
     def credit(self) -> None:
@@ -389,7 +389,7 @@ class BatchedRun(IncomingCall):
                     batch.failed(_gave_up(self))
                     continue
                 try:
-                    args, kwargs = method.arguments(row, self.kwargs)
+                    args, kwargs = method.arguments.fit(row, self.kwargs)
                     try:
                         value = await method.function(instance, *args, **kwargs)
                     except RpcxError as error:
@@ -402,10 +402,10 @@ class BatchedRun(IncomingCall):
             self.entry.leave(instance)
             serving.reset(token)
 
-    def _fit(self) -> Arguments | None:
+    def _fit(self) -> Fit | None:
         """What fits arguments to the method; None if those of all calls are as they should be."""
         arguments = self.method.arguments
-        return None if not self.kwargs and arguments.fit_all(self.args, self.count) else arguments
+        return None if not self.kwargs and arguments.fit_all(self.args, self.count) else arguments.fit
 
     def _returned(self) -> Callable[[object], None]:
         """What takes a call's value."""

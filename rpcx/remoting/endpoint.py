@@ -83,10 +83,22 @@ class Endpoint(Outgoing, Incoming):
         self._link = link
 
     def receive(self, data: bytes, now: float) -> Sequence[Job]:
-        with self._lock:
-            events = self._connection.receive(data, now)
-        if self._connection.frame_due:
+        connection, lock = self._connection, self._lock
+        lock.acquire()  # not `with`, which costs 60 ns more: every call passes here, and where else this is written
+        try:
+            events = connection.receive(data, now)
+        finally:
+            lock.release()
+        if connection.frame_due:
             self._link.rearm()
+        if len(events) == 1:  # as mostly; then it is one of these two, as mostly
+            kind, token, body, segments = events[0]
+            if kind == RETURN:
+                token.resolve(RETURN, body, segments)  # type: ignore[attr-defined]  # a Pending or CallFuture
+                return ()
+            if kind == CALL:
+                job = self._incoming(CALL, token, body, segments, now)  # type: ignore[arg-type]  # the peer's id
+                return (job,) if job is not None else ()
         return self._handle(events, now)
 
     def eof(self, now: float) -> Sequence[Job]:
@@ -109,7 +121,7 @@ class Endpoint(Outgoing, Incoming):
 
     @property
     def ready(self) -> bool:
-        return bool(self._connection.ready or self._burst is not None or self._released or self._dropped_calls)
+        return bool(self._connection.out or self._burst is not None or self._released or self._dropped_calls)
 
     def held_back(self, count: int, *, took: bool) -> None:
         with self._lock:
@@ -123,8 +135,8 @@ class Endpoint(Outgoing, Incoming):
     def _handle(self, events: list[Event], now: float) -> Sequence[Job]:
         jobs: list[Job] = []
         for kind, token, body, segments in events:
-            if kind == RETURN or kind == FAULT or kind == END:
-                token.resolve(kind, body, segments)  # type: ignore[attr-defined]  # a Pending or IncomingItems
+            if kind == RETURN:
+                token.resolve(kind, body, segments)  # type: ignore[attr-defined]  # a Pending or CallFuture
             elif kind == CALL or kind == BATCH:
                 job = self._incoming(kind, token, body, segments, now)  # type: ignore[arg-type]  # the peer's id
                 if job is not None:
@@ -135,6 +147,8 @@ class Endpoint(Outgoing, Incoming):
                 jobs += self._incoming_burst(token, body, now)  # type: ignore[arg-type]  # the peer's ids
             elif kind == RETURNS:
                 self._peer_said(functools.partial(self._returned, token, body), now)  # type: ignore[arg-type]  # ours
+            elif kind == FAULT or kind == END:
+                token.resolve(kind, body, segments)  # type: ignore[attr-defined]  # a Pending or IncomingItems
             elif kind == ITEM:
                 token.item(body, segments)  # type: ignore[attr-defined]  # IncomingItems
             else:

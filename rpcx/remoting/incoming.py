@@ -315,8 +315,11 @@ class Incoming(Wire):
                 body, segments = self._encode([value], self._own_values)
                 if self._homing != homing:
                     kind = RETURN_NOW
-            with self._lock:
+            self._lock.acquire()
+            try:
                 self._connection.reply(kind, call.call_id, body, segments)
+            finally:
+                self._lock.release()
         except Exception as error:  # noqa: BLE001  # the result cannot travel: that is the answer
             text = f"{call.uri}.{call.method_name} ran, but its result cannot be sent: {error}"
             failed = LimitExceeded(text) if isinstance(error, LimitExceeded) else InvalidArguments(text)

@@ -172,16 +172,24 @@ class Leased(Entry):
 
     def enter(self) -> Any:
         table = self._table
-        with table.lock:  # `ObjectTable.pinned`, written out: this and `leave` are in the path of every call
-            alive = table.manager.enter(self.lease, table.clock())
+        now = table.clock()
+        table.lock.acquire()  # `ObjectTable.pinned`, written out: this and `leave` are in the path of every call
+        try:
+            alive = table.manager.enter(self.lease, now)
+        finally:
+            table.lock.release()
         if not alive:
             raise table.gone(self.uri)
         return self.instance
 
     def leave(self, instance: Any) -> None:
         table = self._table
-        with table.lock:
-            due = table.manager.leave(self.lease, table.clock())
+        now = table.clock()
+        table.lock.acquire()
+        try:
+            due = table.manager.leave(self.lease, now)
+        finally:
+            table.lock.release()
         if due:
             table.rearm()
 
@@ -335,7 +343,7 @@ class ObjectTable:
             offered = ", ".join(sorted(self._activated)) or "none"
             raise ObjectNotFound(f"this host lets clients make no {name!r} (it offers: {offered})", uri=name)
         _, _, constructor, make = known
-        args_, kwargs_ = constructor.arguments(args, kwargs)
+        args_, kwargs_ = constructor.arguments.fit(args, kwargs)
         return make(*args_, **kwargs_)
 
     # --- references ----------------------------------------------------------------------------------------

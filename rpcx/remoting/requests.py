@@ -60,12 +60,16 @@ class Requests(Wire):
                 body, segments = self._encode([ref.uri, method.name, list(args), timeout], self._own_values)
             except TypeError as error:
                 raise self._cannot_travel(error, ref, method) from None
-        with self._lock:
+        lock = self._lock
+        lock.acquire()
+        try:
             if self.error is not None:
                 raise self._unsent_error()
             if self._burst is not None:
                 self._leave()  # in the order they were begun
             pending.call_id = self._connection.call(kind, pending, body, segments)
+        finally:
+            lock.release()
         return self
 
     def _next(self) -> Self:

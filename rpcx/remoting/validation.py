@@ -25,6 +25,7 @@ ANYTHING: Final = (inspect.Parameter.empty, Any, object)
 STREAMS: Final = frozenset({Iterator, Generator, AsyncIterator, AsyncGenerator})
 
 Validator = Callable[[object], object]
+Fit = Callable[[Sequence[object], dict[str, object] | None], tuple[Sequence[object], dict[str, object]]]
 
 
 class Arguments:
@@ -43,14 +44,15 @@ class Arguments:
         self._plain: tuple[type, ...] | None = None  # exact types when all parameters are plain positionals
         self._ordered: list[Validator | None] = []  # of the positional parameters, in order
 
-    def __call__(
+    def fit(
         self, args: Sequence[object], kwargs: dict[str, object] | None
     ) -> tuple[Sequence[object], dict[str, object]]:
+        """The arguments as the function takes them."""
         if not kwargs and self._plain is not None and tuple(map(type, args)) == self._plain:
             return args, NO_KEYWORDS
         if self._validators is None:
             self._build()
-            return self(args, kwargs)
+            return self.fit(args, kwargs)
         if not kwargs and self._ordered and len(args) == len(self._ordered):
             pairs = zip(self._ordered, args, strict=True)
             try:
@@ -114,7 +116,8 @@ class Result:
         self._check: Validator | None = None
         self._built = False
 
-    def __call__(self, value: object) -> object:
+    def fit(self, value: object) -> object:
+        """The value as it is declared."""
         if type(value) is self._plain:
             return value
         if not self._built:

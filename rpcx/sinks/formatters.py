@@ -53,8 +53,9 @@ TIMESTAMP: Final = 3  # msgpack's own timestamps, which other languages send, ar
 SEGMENT: Final = 2  # the extension type of a segment: [index, code], where code says what it stands for:
 BYTES: Final = 0  # bytes; any other is the code of a tag
 
-#: What no array or map begins with: fixarray and fixmap are 0x80 to 0x9f, the long ones 0xdc to 0xdf.
-NO_CONTAINERS: Final = bytes({*range(256)} - {*range(0x80, 0xA0), *range(0xDC, 0xE0)})
+#: Maps what an array or map begins with to 1, and all else to 0: fixmap and fixarray are 0x80 to 0x9f, the long
+#: ones 0xdc to 0xdf.
+HEADS: Final = bytes(0x80 <= byte < 0xA0 or 0xDC <= byte < 0xE0 for byte in range(256))
 
 unpackb: Final = msgpack.unpackb
 
@@ -113,7 +114,7 @@ class MsgpackFormatter:
             value = unpackb(
                 body, strict_map_key=False, unicode_errors=SURROGATES, timestamp=TIMESTAMP, ext_hook=_extended
             )
-            if size > self._depth and len(body.translate(None, NO_CONTAINERS)) > self._depth:
+            if size > self._depth and body.translate(HEADS).count(1) > self._depth:
                 check_depth(value, self._depth)  # enough bytes there may be the heads of containers
         except _Extended:
             pass  # once more below, outside of this block: or it would be the context of whatever is raised there

@@ -1,6 +1,8 @@
 """When spinning is worth it."""
 
-from rpcx.drivers.waiting import LOSSES, PAUSE, SPIN_SECONDS, Spinner, give_way
+import pytest
+
+from rpcx.drivers.waiting import LOSSES, PAUSE, SPIN_SECONDS, Spinner, give_way, look
 
 
 def test_spinning_is_tried_until_it_has_failed_in_a_row():
@@ -37,3 +39,33 @@ def test_spinning_can_be_switched_off():
 def test_giving_way_returns():
     give_way()
     assert 0 < SPIN_SECONDS < 0.001
+
+
+def test_a_look_brings_what_comes_in_time():
+    missing = iter([True, True, False])
+
+    def receive(size: int) -> bytes:
+        if next(missing):
+            raise BlockingIOError
+        return b"x" * size
+
+    assert look(receive, 3, 10.0) == b"xxx"
+
+
+def test_a_look_of_no_time_is_one_look():
+    looks = []
+
+    def receive(size: int) -> bytes:
+        looks.append(size)
+        raise BlockingIOError
+
+    assert look(receive, 3, 0.0) is None
+    assert looks == [3]
+
+
+def test_a_look_tells_that_the_stream_broke():
+    def receive(size: int) -> bytes:
+        raise ConnectionResetError
+
+    with pytest.raises(ConnectionResetError):
+        look(receive, 3, 1.0)

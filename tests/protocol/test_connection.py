@@ -248,9 +248,9 @@ def test_answers_and_items_may_ask_to_be_read_in_order():
 def test_answering_a_call_that_is_not_open_sends_nothing():
     server = opened("server")
     server.reply(RETURN, 5, b"")
-    assert not server.ready
+    assert not server.out
     assert server.item(5, b"") == 0
-    assert not server.ready
+    assert not server.out
 
 
 # --- how many -----------------------------------------------------------------------------------------------
@@ -361,12 +361,12 @@ def test_cancelling_what_is_answered_or_closed_sends_nothing():
     pair.server.reply(RETURN, call_id, b"")
     pair.carry(pair.server)
     assert pair.client.cancel(call_id) is True
-    assert not pair.client.ready
+    assert not pair.client.out
     second = pair.client.call(CALL, "t", b"")
     pair.client.goodbye()
     sent(pair.client)
     assert pair.client.cancel(second) is True
-    assert not pair.client.ready
+    assert not pair.client.out
 
 
 def test_a_cancel_that_crosses_the_answer_is_nothing():
@@ -474,7 +474,7 @@ def test_credit_for_what_ended_or_never_was_is_nothing():
     assert server.receive(credit(9, 5), NOW) == []
     client = opened("client")
     client.grant(1, 5)
-    assert not client.ready
+    assert not client.out
 
 
 def test_credit_does_not_grow_without_bound():
@@ -502,7 +502,7 @@ def test_a_message_larger_than_the_peer_takes_is_refused_here_and_the_call_stays
         client.call(CALL, "t", b"x", [b"y" * 1496])
     with pytest.raises(LimitExceeded):
         client.oneway(b"x" * 1501)
-    assert not client.ready
+    assert not client.out
     assert client.in_flight == (0, 0)
     client.call(CALL, "t", b"x" * 1500)
     client.grant(1, 1)
@@ -671,7 +671,7 @@ def test_a_silent_peer_is_asked_whether_it_lives_and_given_up_when_it_does_not_s
     client = opened("client", Limits(ping_idle=30, ping_timeout=20))
     assert client.due() == NOW + 30
     assert client.tick(NOW + 29) == []
-    assert not client.ready
+    assert not client.out
     assert client.tick(NOW + 30) == []
     assert sent(client) == wire(PING)
     assert client.due() == NOW + 50
@@ -679,7 +679,7 @@ def test_a_silent_peer_is_asked_whether_it_lives_and_given_up_when_it_does_not_s
     error = error_of(client.tick(NOW + 50))
     assert isinstance(error, ConnectionLost)
     assert "did not answer a ping for 20 s" in str(error)
-    assert not client.ready
+    assert not client.out
     assert client.due() is None
 
 
@@ -809,7 +809,7 @@ def test_nothing_new_is_sent_after_goodbye():
         client.oneway(b"")
     client.receive(wire(RETURN, 1), NOW)
     assert client.cancel(held) is False
-    assert not client.ready
+    assert not client.out
     assert client.abandon() == ([], ["new"])
 
 
@@ -838,7 +838,7 @@ def test_a_goodbye_may_say_why():
     error = error_of(client.receive(wire(GOODBYE, 0, refusal("AccessDenied", "not today")), NOW))
     assert type(error).__name__ == "AccessDenied"
     assert "not today" in str(error)
-    assert not client.ready
+    assert not client.out
 
 
 @pytest.mark.parametrize("body", [b"x", b"[]", b'{"error":1}', b"\xff\xff"])
@@ -877,4 +877,4 @@ def test_after_the_end_nothing_is_answered():
     sent(server)
     server.reply(RETURN, 1, b"")
     assert server.item(1, b"") == 0
-    assert not server.ready
+    assert not server.out

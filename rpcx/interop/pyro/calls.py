@@ -35,7 +35,7 @@ class Opening(PyroCall):
         instance: Any = ENDED
         try:
             instance = self.entry.enter()
-            args, kwargs = self.method.arguments(self.args, self.kwargs)
+            args, kwargs = self.method.arguments.fit(self.args, self.kwargs)
             made = self.method.function(instance, *args, **kwargs)
             items = aiter(made) if hasattr(made, "__aiter__") else iter(made)
             endpoint: Any = self.endpoint
@@ -161,7 +161,7 @@ class Batch(PyroCall):
             for method, args, kwargs in self._steps:
                 instance = self.entry.enter()
                 try:
-                    given, named = method.arguments(args, kwargs)
+                    given, named = method.arguments.fit(args, kwargs)
                     self._results.append(method.function(instance, *given, **named))
                 finally:
                     self.entry.leave(instance)
@@ -177,7 +177,7 @@ class Batch(PyroCall):
             for method, args, kwargs in self._steps:
                 instance = self.entry.enter()
                 try:
-                    given, named = method.arguments(args, kwargs)
+                    given, named = method.arguments.fit(args, kwargs)
                     value = method.function(instance, *given, **named)
                     self._results.append(await value if method.is_async else value)
                 finally:
