@@ -98,12 +98,21 @@ def print_line(text: str) -> None:
         print(visible(text) if sys.stdout.isatty() else text, flush=True)
 
 
-def deliver(text: str, output: Path | None) -> None:
+def tell(fields: dict[str, Any], text: str, *, as_json: bool) -> None:
+    """What a command came to: as data for programs, or as ``text`` for people; nothing to say when it is empty."""
+    if as_json:
+        print_line(as_json_text(fields))
+    elif text:
+        print_line(text)
+
+
+def deliver(text: str, output: Path | None, *, as_json: bool) -> None:
     """``text``, of whole lines, into a file; None: to standard output."""
     if output is None:
-        print_line(text.rstrip("\n"))
+        tell({"text": text}, text.rstrip("\n"), as_json=as_json)
     else:
         output.write_text(text, encoding="utf-8")
+        tell({"file": str(output)}, "", as_json=as_json)
 
 
 @contextmanager

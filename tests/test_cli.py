@@ -9,11 +9,14 @@ import sys
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.metadata import entry_points
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from typer.main import get_command
 from typer.testing import CliRunner, Result
 
 import rpcx
@@ -390,6 +393,24 @@ def test_inspect_gives_the_description_itself_as_json(shop):
 
 def test_the_version_is_told():
     assert said("--version") == f"rpcx {rpcx.__version__}"
+
+
+def commands(group: Any, name: str) -> Iterator[tuple[str, Any]]:
+    """(name, command) of what a group offers, at any depth."""
+    if not hasattr(group, "commands"):
+        yield name, group
+        return
+    for own, each in group.commands.items():
+        yield from commands(each, f"{name} {own}")
+
+
+def test_every_command_can_print_json():
+    offered = [*commands(get_command(app), "rpcx")]
+    for point in entry_points(group="rpcx.commands"):
+        if point.value.startswith("rpcx."):
+            offered += commands(get_command(point.load()), f"rpcx {point.name}")
+    assert len(offered) > 30
+    assert [name for name, each in offered if not any("--json" in option.opts for option in each.params)] == []
 
 
 def test_completion_can_be_installed():

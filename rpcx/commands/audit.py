@@ -47,6 +47,7 @@ def show(
     files: Files,
     event: Annotated[str | None, typer.Option(help="Only events of this kind.")] = None,
     principal: Annotated[str | None, typer.Option(help="Only what this one did.")] = None,
+    as_json: AsJson = False,
     verbose: Verbose = False,
 ) -> None:
     """Print events, one a line."""
@@ -57,7 +58,7 @@ def show(
                     fields = _fields(line)
                     wanted = event in (None, fields.get("event")) and principal in (None, fields.get("principal"))
                     if wanted:
-                        print_line(visible(_told(fields)))
+                        print_line(json.dumps(fields) if as_json else visible(_told(fields)))
 
 
 def _fields(line: str) -> dict[str, Any]:

@@ -7,22 +7,24 @@ from typing import Annotated
 
 import typer
 
-from rpcx.terminal import Verbose, print_line, reported
+from rpcx.terminal import AsJson, Verbose, print_line, reported, tell
 
 app = typer.Typer(help="Configuration files of hosts.", no_args_is_help=True)
 
 
 @app.command()
-def schema() -> None:
-    """Print the form of a configuration file as JSON Schema, for editors and checkers."""
+def schema(as_json: AsJson = False, verbose: Verbose = False) -> None:
+    """Print the form of a configuration file as JSON Schema, for editors and checkers; --json: in one line."""
     from rpcx.config import schema as form
 
-    print_line(json.dumps(form(), indent=2))
+    with reported(verbose):
+        print_line(json.dumps(form(), indent=None if as_json else 2))
 
 
 @app.command()
 def check(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="A TOML file.")],
+    as_json: AsJson = False,
     verbose: Verbose = False,
 ) -> None:
     """Say whether a file is right: its keys, its values, the classes it names. Opens nothing; imports its modules."""
@@ -31,4 +33,6 @@ def check(
     with reported(verbose):
         sys.path.insert(0, str(Path.cwd()))
         config = checked(file)
-        print_line(f"{file}: {len(config.objects)} objects, {len(config.channels)} channels")
+        objects, channels = len(config.objects), len(config.channels)
+        fields = {"file": str(file), "objects": objects, "channels": channels}
+        tell(fields, f"{file}: {objects} objects, {channels} channels", as_json=as_json)

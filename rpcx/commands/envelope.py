@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from rpcx.terminal import AsJson, Verbose, as_json_text, print_line, reported
+from rpcx.terminal import AsJson, Verbose, reported, tell
 
 app = typer.Typer(help="Key cards, and files sealed for one reader.", no_args_is_help=True)
 
@@ -16,13 +16,14 @@ Context = Annotated[str, typer.Option("--context", help="What it belongs to; bot
 
 
 @app.command()
-def card(verbose: Verbose = False) -> None:
+def card(as_json: AsJson = False, verbose: Verbose = False) -> None:
     """Print this user's key card, for others to take."""
     from rpcx.security.cards import Cards
     from rpcx.security.identity import home
 
     with reported(verbose):
-        print_line(Cards(home()).own_card().decode().rstrip())
+        own = Cards(home()).own_card().decode()
+        tell({"card": own}, own.rstrip(), as_json=as_json)
 
 
 @app.command()
@@ -39,12 +40,13 @@ def take(
     with reported(verbose):
         taken = Cards(home()).take(sys.stdin.buffer.read() if str(file) == "-" else file.read_bytes(), name)
         fields = {"name": name, "fingerprint": taken.fingerprint, "key": taken.public.key_id.hex()}
-        print_line(as_json_text(fields) if as_json else f"{name} is {taken.fingerprint}, key {fields['key']}")
+        tell(fields, f"{name} is {taken.fingerprint}, key {fields['key']}", as_json=as_json)
 
 
 @app.command()
 def renew(
     pq: Annotated[bool, typer.Option("--pq", help="A hybrid key: X25519 and ML-KEM-768.")] = False,
+    as_json: AsJson = False,
     verbose: Verbose = False,
 ) -> None:
     """Make a new key for envelopes; older ones still open. Give others the new card."""
@@ -52,7 +54,8 @@ def renew(
     from rpcx.security.identity import home
 
     with reported(verbose):
-        print_line(Cards(home()).renew(pq=pq).public.key_id.hex())
+        key = Cards(home()).renew(pq=pq).public.key_id.hex()
+        tell({"key": key}, key, as_json=as_json)
 
 
 @app.command()
@@ -61,6 +64,7 @@ def seal(
     reader: Annotated[str, typer.Option("--for", metavar="NAME", help="Whose key card.")],
     to: Target,
     context: Context = "",
+    as_json: AsJson = False,
     verbose: Verbose = False,
 ) -> None:
     """Seal a file for one reader."""
@@ -73,11 +77,11 @@ def seal(
         cards = Cards(home())
         recipient = cards.named(reader).public
         sealed = envelope.seal(file.read_bytes(), sender=cards.identity, recipient=recipient, context=context)
-        _written(create_private(to, sealed), to)
+        _written(create_private(to, sealed), to, as_json=as_json)
 
 
 @app.command(name="open")
-def open_(file: Source, to: Target, context: Context = "", verbose: Verbose = False) -> None:
+def open_(file: Source, to: Target, context: Context = "", as_json: AsJson = False, verbose: Verbose = False) -> None:
     """Open a file that was sealed for this user; a sender whose card is not here is refused."""
     from rpcx.security import envelope
     from rpcx.security.cards import Cards
@@ -87,7 +91,7 @@ def open_(file: Source, to: Target, context: Context = "", verbose: Verbose = Fa
     with reported(verbose):
         cards = Cards(home())
         opened = envelope.open(file.read_bytes(), keys=cards.key, senders=cards.sender, context=context)
-        _written(create_private(to, opened.data), to)
+        _written(create_private(to, opened.data), to, as_json=as_json)
 
 
 @app.command()
@@ -106,10 +110,10 @@ def show(file: Source, as_json: AsJson = False, verbose: Verbose = False) -> Non
             "algorithm": header.algorithm,
         }
         lines = "\n".join(f"{name:12} {value!r}" for name, value in fields.items())
-        print_line(as_json_text(fields) if as_json else lines)
+        tell(fields, lines, as_json=as_json)
 
 
-def _written(done: bool, to: Path) -> None:
+def _written(done: bool, to: Path, *, as_json: bool) -> None:
     if not done:
         raise FileExistsError(f"{to} is there already")
-    print_line(str(to))
+    tell({"file": str(to)}, str(to), as_json=as_json)

@@ -7,7 +7,7 @@ import typer
 
 from rpcx.channels.urls import host_port, parse
 from rpcx.security.guard import Network, networks
-from rpcx.terminal import AsJson, Unusable, Verbose, as_json_text, print_line, reported
+from rpcx.terminal import AsJson, Unusable, Verbose, reported, tell
 
 app = typer.Typer()
 
@@ -40,7 +40,7 @@ def firewall(
         if port == 0:
             raise Unusable(f"{url}: a rule needs a port; port 0 is another one each time")
         rules = RULES[tool](port, networks(allow_from))
-        print_line(as_json_text({"tool": tool.value, "rules": rules}) if as_json else "\n".join(rules))
+        tell({"tool": tool.value, "rules": rules}, "\n".join(rules), as_json=as_json)
 
 
 def _nft(port: int, allowed: tuple[Network, ...]) -> list[str]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.table import Table
 
-from rpcx.terminal import AsJson, Unusable, Verbose, as_json_text, out, print_line, reported, styled
+from rpcx.terminal import AsJson, Unusable, Verbose, as_json_text, out, print_line, reported, styled, tell
 
 if TYPE_CHECKING:
     from rpcx.security.records import Record
@@ -34,10 +34,6 @@ def _home() -> Path:
 
 def _read(file: Path) -> bytes:
     return sys.stdin.buffer.read() if str(file) == "-" else file.read_bytes()
-
-
-def _tell(fields: dict[str, Any], text: str, *, as_json: bool) -> None:
-    print_line(as_json_text(fields) if as_json else text)
 
 
 # --- this user's key --------------------------------------------------------------------------------------------
@@ -69,7 +65,7 @@ def show(
             "words": in_words(own.fingerprint),
             "certificate": str(own.certificate_file),
         }
-        _tell(fields, "\n".join(f"{name:12} {value}" for name, value in fields.items()), as_json=as_json)
+        tell(fields, "\n".join(f"{name:12} {value}" for name, value in fields.items()), as_json=as_json)
 
 
 @app.command()
@@ -88,7 +84,7 @@ def rotate(
     with reported(verbose):
         if finish:
             fingerprint = finish_rotation(_home())
-            _tell({"fingerprint": fingerprint}, f"the key is now {fingerprint}; restart hosts", as_json=as_json)
+            tell({"fingerprint": fingerprint}, f"the key is now {fingerprint}; restart hosts", as_json=as_json)
             return
         statement = _home() / "new-key.json"
         write_private(statement, begin_rotation(_home()))
@@ -96,7 +92,7 @@ def rotate(
             f"have everybody who trusts this key run: rpcx keys follow {statement.name}\n"
             f"(the file is {statement}), then here: rpcx keys rotate --finish"
         )
-        _tell({"statement": str(statement)}, text, as_json=as_json)
+        tell({"statement": str(statement)}, text, as_json=as_json)
 
 
 @app.command()
@@ -106,7 +102,7 @@ def install(certificate: Certificate, as_json: AsJson = False, verbose: Verbose 
 
     with reported(verbose):
         name = keyring.install(_home(), _read(certificate))
-        _tell({"name": name}, f"this user is {name} now", as_json=as_json)
+        tell({"name": name}, f"this user is {name} now", as_json=as_json)
 
 
 # --- whom it trusts ---------------------------------------------------------------------------------------------
@@ -123,7 +119,7 @@ def trust(
     with reported(verbose):
         key = keyring.trust(_home(), _read(certificate), name, frozenset(role or ()))
         text = f"{name} is trusted by the key {key.fingerprint}\n({in_words(key.fingerprint)})"
-        _tell({"name": name, "fingerprint": key.fingerprint}, text, as_json=as_json)
+        tell({"name": name, "fingerprint": key.fingerprint}, text, as_json=as_json)
 
 
 @app.command()
@@ -140,13 +136,14 @@ def roles(
         given = frozenset(role or ())
         keyring.set_roles(_home(), name, given)
         has = ", ".join(sorted(given)) or "no role"
-        _tell({"name": name, "roles": sorted(given)}, f"{name} has {has}", as_json=as_json)
+        tell({"name": name, "roles": sorted(given)}, f"{name} has {has}", as_json=as_json)
 
 
 @app.command()
 def pin(
     server: Annotated[str, typer.Argument(metavar="HOST:PORT")],
     fingerprint: Annotated[str | None, typer.Argument(metavar="sha256:…", help="None: the server has no pin.")] = None,
+    as_json: AsJson = False,
     verbose: Verbose = False,
 ) -> None:
     """Say which key a server must have; or that it need not have a certain one any more."""
@@ -158,6 +155,7 @@ def pin(
         if fingerprint is not None and not (fingerprint.startswith("sha256:") and len(fingerprint) == 50):
             raise Unusable(f"{fingerprint!r} is no fingerprint: sha256: and 43 characters")
         TrustStore(_home()).pin(server, fingerprint)
+        tell({"server": server, "fingerprint": fingerprint}, "", as_json=as_json)
 
 
 @app.command()
@@ -170,7 +168,7 @@ def follow(
     with reported(verbose):
         name, fingerprint = keyring.follow_rotation(_home(), _read(statement))
         text = f"{name} is trusted by the key {fingerprint} too; by the old one for two weeks more"
-        _tell({"name": name, "fingerprint": fingerprint}, text, as_json=as_json)
+        tell({"name": name, "fingerprint": fingerprint}, text, as_json=as_json)
 
 
 @app.command()
@@ -182,16 +180,19 @@ def revoke(
 
     with reported(verbose):
         fingerprints = keyring.revoke(_home(), whom)
-        _tell({"revoked": fingerprints}, "revoked: " + ", ".join(fingerprints), as_json=as_json)
+        tell({"revoked": fingerprints}, "revoked: " + ", ".join(fingerprints), as_json=as_json)
 
 
 @app.command()
-def forgive(fingerprint: Annotated[str, typer.Argument(metavar="sha256:…")], verbose: Verbose = False) -> None:
+def forgive(
+    fingerprint: Annotated[str, typer.Argument(metavar="sha256:…")], as_json: AsJson = False, verbose: Verbose = False
+) -> None:
     """Take a key off the list of revoked ones, so that it can be trusted again."""
     from rpcx.security import keyring
 
     with reported(verbose):
         keyring.forgive(_home(), fingerprint)
+        tell({"fingerprint": fingerprint}, "", as_json=as_json)
 
 
 @app.command("list")
@@ -262,10 +263,10 @@ def invite(
         shown = socket.gethostname() if host in ("0.0.0.0", "::") else host  # noqa: S104  # compared, not bound
         command = f"rpcx keys accept {shown}:{port} {invitation.code} --as NAME"
         fields = {"address": f"{shown}:{port}", "code": invitation.code}
-        _tell(fields, f"within {datetime.timedelta(seconds=ttl)}, have {name} run:\n  {command}", as_json=as_json)
+        tell(fields, f"within {datetime.timedelta(seconds=ttl)}, have {name} run:\n  {command}", as_json=as_json)
         met = invitation.wait(ttl)
         fields = {"name": met.name, "fingerprint": met.fingerprint}
-        _tell(fields, f"{met.name} is trusted by the key {met.fingerprint}", as_json=as_json)
+        tell(fields, f"{met.name} is trusted by the key {met.fingerprint}", as_json=as_json)
 
 
 @app.command()
@@ -283,7 +284,7 @@ def accept(
         met = meeting.accept(_home(), _address(address), code, name)
         fields = {"name": met.name, "fingerprint": met.fingerprint, "known_as": met.known_as}
         text = f"{met.name} is trusted by the key {met.fingerprint}; this user is {met.known_as} there"
-        _tell(fields, text, as_json=as_json)
+        tell(fields, text, as_json=as_json)
 
 
 def _address(text: str) -> tuple[str, int]:
@@ -309,7 +310,7 @@ def ca_init(
     with reported(verbose):
         certificate = found_authority(at or _home() / "ca", realm)
         text = f"everybody who is to trust {realm} takes {certificate} and runs: rpcx keys ca trust {certificate.name}"
-        _tell({"certificate": str(certificate)}, text, as_json=as_json)
+        tell({"certificate": str(certificate)}, text, as_json=as_json)
 
 
 @authority.command("issue")
@@ -319,23 +320,28 @@ def ca_issue(
     role: Roles = None,
     days: Annotated[float, typer.Option(help="That it is good for; 30 at most.")] = 30.0,
     at: AuthorityHome = None,
+    as_json: AsJson = False,
     verbose: Verbose = False,
 ) -> None:
     """Issue a certificate for the key of another one; printed, to be given to `rpcx keys install`."""
     from rpcx.security.authority import issue
 
     with reported(verbose):
-        print_line(issue(at or _home() / "ca", _read(certificate), name, frozenset(role or ()), days).decode().rstrip())
+        issued = issue(at or _home() / "ca", _read(certificate), name, frozenset(role or ()), days).decode()
+        tell({"name": name, "certificate": issued}, issued.rstrip(), as_json=as_json)
 
 
 @authority.command("trust")
 def ca_trust(
     certificate: Certificate,
     realm: Annotated[str | None, typer.Option(help="Default: the file's name.")] = None,
+    as_json: AsJson = False,
     verbose: Verbose = False,
 ) -> None:
     """Trust whomever an authority issues certificates for, as NAME@REALM."""
     from rpcx.security import keyring
 
     with reported(verbose):
-        keyring.trust_authority(_home(), _read(certificate), realm or certificate.stem)
+        name = realm or certificate.stem
+        keyring.trust_authority(_home(), _read(certificate), name)
+        tell({"realm": name}, "", as_json=as_json)

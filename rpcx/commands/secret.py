@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from rpcx.terminal import AsJson, Unusable, Verbose, as_json_text, print_line, reported
+from rpcx.terminal import AsJson, Unusable, Verbose, reported, tell
 
 app = typer.Typer()
 
@@ -23,4 +23,4 @@ def secret(
             file = make_secret(name)
         except FileExistsError:
             raise Unusable(f"{secret_file(name)} is there; remove it on all machines to make another") from None
-        print_line(as_json_text({"secret": str(file)}) if as_json else str(file))
+        tell({"secret": str(file)}, str(file), as_json=as_json)

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from rpcx.remoting.contract import contract_of
-from rpcx.terminal import Unusable, Verbose, deliver, imported, named, reported
+from rpcx.terminal import AsJson, Unusable, Verbose, deliver, imported, named, reported, tell
 
 app = typer.Typer()
 
@@ -18,6 +18,7 @@ def stubs(
     names: Annotated[list[str] | None, typer.Argument(metavar="NAME", help="More classes of the module.")] = None,
     output: Annotated[Path | None, typer.Option("--output", "-o", metavar="FILE", help="Default: print it.")] = None,
     check: Annotated[bool, typer.Option("--check", help="Only say whether FILE is as it would be written.")] = False,
+    as_json: AsJson = False,
     verbose: Verbose = False,
 ) -> None:
     """Write stubs of remote classes for async clients: AsyncBank for Bank, its methods awaitable.
@@ -40,9 +41,11 @@ def stubs(
         except Unwritable as error:
             raise Unusable(str(error)) from None
         if not check or output is None:
-            deliver(source, output)
+            deliver(source, output, as_json=as_json)
         elif not (output.exists() and same(source, output.read_text(encoding="utf-8"))):
             raise Unusable(f"{output} is not current; make it anew: {command} --output {shlex.quote(str(output))}")
+        else:
+            tell({"file": str(output), "current": True}, "", as_json=as_json)
 
 
 def _classes(module: Any, names: list[str]) -> list[type]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from rpcx.terminal import AsJson, Unusable, Verbose, as_json_text, print_line, reported
+from rpcx.terminal import AsJson, Unusable, Verbose, reported, tell
 
 if TYPE_CHECKING:
     from rpcx.security.compact import Claims
@@ -47,7 +47,7 @@ def issue(
         own = own_identity()
         holder = None if bearer else _holder(to) or own.fingerprint
         token = made(name, audience or own.fingerprint, round(minutes * 60), roles=frozenset(role or ()), holder=holder)
-        print_line(as_json_text({"token": token}) if as_json else token)
+        tell({"token": token}, token, as_json=as_json)
 
 
 @app.command()
@@ -80,10 +80,7 @@ def show(
             "issuer": signed.issuer,
             "believed here": "yes" if believed else "no: its issuer is not known, or did not sign it",
         }
-        if as_json:
-            print_line(as_json_text(fields))
-            return
-        print_line("\n".join(f"{field:14} {value}" for field, value in fields.items()))
+        tell(fields, "\n".join(f"{field:14} {value}" for field, value in fields.items()), as_json=as_json)
 
 
 def _left(claims: "Claims") -> str:

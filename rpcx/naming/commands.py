@@ -18,6 +18,7 @@ from rpcx.terminal import (
     print_line,
     reported,
     styled,
+    tell,
 )
 
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ def serve(  # the options of a command
         str | None, typer.Option(metavar="HOST:PORT", help="Be Pyro5's name server there too; on loopback only.")
     ] = None,
     insecure: Insecure = False,
+    as_json: AsJson = False,
     verbose: Verbose = False,
 ) -> None:
     """Run a directory until it is interrupted. Hosts enter their names, and clients find them."""
@@ -61,9 +63,11 @@ def serve(  # the options of a command
         host = rpcx.Host(grace=min(lease / 3, 5.0))
         offer(names, host, lease=lease, allow=allow)
         for url in listen or ["pipe://names"]:
-            print_line(f"listening on {host.listen(url, insecure=insecure)}")
+            at = host.listen(url, insecure=insecure)
+            tell({"url": at}, f"listening on {at}", as_json=as_json)
         if pyro is not None:
-            print_line(f"Pyro5 programs find it at {_serve_pyro(pyro, storage, insecure=insecure)}")
+            at = _serve_pyro(pyro, storage, insecure=insecure)
+            tell({"pyro": at}, f"Pyro5 programs find it at {at}", as_json=as_json)
         with host, interruptible():
             while not host.wait(lease):
                 names.drop_left()
@@ -124,14 +128,17 @@ def lookup(
     """Print the URLs that a name has."""
     with reported(verbose), _directory(at, insecure=insecure) as directory:
         found = directory.look_up(name)
-        print_line(as_json_text(_fields(found)) if as_json else "\n".join(found.urls))
+        tell(_fields(found), "\n".join(found.urls), as_json=as_json)
 
 
 @app.command()
-def remove(name: Name, at: Place = None, insecure: Insecure = False, verbose: Verbose = False) -> None:
+def remove(
+    name: Name, at: Place = None, insecure: Insecure = False, as_json: AsJson = False, verbose: Verbose = False
+) -> None:
     """Take a name out. A host that lives does not enter it again."""
     with reported(verbose), _directory(at, insecure=insecure) as directory:
         directory.remove(name)
+        tell({"name": name}, "", as_json=as_json)
 
 
 class _directory:  # noqa: N801  # used as a context manager, like a function

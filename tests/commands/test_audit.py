@@ -58,3 +58,6 @@ def test_events_are_shown_without_what_a_terminal_obeys(file):
     assert "auth-ok ann 10.0.0.1:1" in done.output
     assert run("show", file, "--event", "auth-ok").output.count("\n") == 1
     assert "bob" not in run("show", file, "--principal", "ann").output
+    shown = [json.loads(line) for line in run("show", file, "--json").output.splitlines()]
+    assert [event["principal"] for event in shown] == ["ann", "bob"]
+    assert shown[1]["object"] == "\x1b[2J\nx"

@@ -30,6 +30,8 @@ def test_a_file_is_checked_without_opening_anything(tmp_path, monkeypatch):
     done = run("check", file)
     assert done.exit_code == 0, done.output
     assert "1 objects, 1 channels" in done.output
+    done = run("check", file, "--json")
+    assert json.loads(done.output) == {"file": str(file), "objects": 1, "channels": 1}
     file.write_text(file.read_text().replace("[[channels]]", "[[doors]]"))
     done = run("check", file)
     assert done.exit_code == 1

@@ -23,9 +23,11 @@ def test_a_file_sealed_for_oneself_opens_where_it_belongs(tmp_path):
     shown = json.loads(RUN.invoke(app, ["show", str(sealed), "--json"]).output)
     assert shown["context"] == "a"
     assert Cards(home()).key(bytes.fromhex(shown["key"]))
-    assert RUN.invoke(app, ["renew"]).exit_code == 0  # older keys still open
+    renewed = RUN.invoke(app, ["renew", "--json"])  # older keys still open
+    assert len(bytes.fromhex(json.loads(renewed.output)["key"])) == len(bytes.fromhex(shown["key"]))
     assert RUN.invoke(app, ["open", str(sealed), "--to", str(opened), "--context", "b"]).exit_code != 0
     assert not opened.exists()
-    assert RUN.invoke(app, ["open", str(sealed), "--to", str(opened), "--context", "a"]).exit_code == 0
+    done = RUN.invoke(app, ["open", str(sealed), "--to", str(opened), "--context", "a", "--json"])
+    assert json.loads(done.output) == {"file": str(opened)}
     assert opened.read_bytes() == b"4711"
     assert RUN.invoke(app, ["open", str(sealed), "--to", str(opened), "--context", "a"]).exit_code != 0  # there already

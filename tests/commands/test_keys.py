@@ -128,7 +128,7 @@ def test_a_fleet_has_an_authority(ops, ann, tmp_path):
     (tmp_path / "leaf.crt").write_text(
         ops.keys("ca", "issue", "-", "--as", "ann", "--role", "teller", stdin=ann.keys("show", "--certificate"))
     )
-    ops.keys("ca", "trust", str(ops.home / "ca" / "acme.pem"))
+    assert json.loads(ops.keys("ca", "trust", str(ops.home / "ca" / "acme.pem"), "--json")) == {"realm": "acme"}
     assert "ann@acme" in ann.keys("install", str(tmp_path / "leaf.crt"))
     with ops.serving() as url:
         assert ann.run("call", of(url, "bank"), "total") == "42\n"

@@ -1,5 +1,6 @@
 """``rpcx stubs``."""
 
+import json
 import shlex
 import sys
 from pathlib import Path
@@ -65,8 +66,10 @@ def test_several_classes_may_be_named_in_the_order_they_are_to_have(run):
 def test_a_file_is_written_and_checked(run, tmp_path):
     file = tmp_path / "stub_bank_async.py"
     assert run(f"stub_bank -o {file} --check").exit_code == 1
-    assert run(f"stub_bank -o {file}").exit_code == 0
-    assert run(f"stub_bank -o {file} --check").exit_code == 0
+    assert json.loads(run(f"stub_bank -o {file} --json").stdout) == {"file": str(file)}
+    assert json.loads(run("stub_bank --json").stdout) == {"text": file.read_text().rstrip("\n") + "\n"}
+    assert run(f"stub_bank -o {file} --check").stdout == ""
+    assert json.loads(run(f"stub_bank -o {file} --check --json").stdout) == {"file": str(file), "current": True}
     written = file.read_text()
     file.write_text(written.replace("amount: int", "amount: float"))
     done = run(f"stub_bank --check -o {file}")

@@ -62,7 +62,7 @@ def test_names_are_listed_looked_up_and_removed_and_pyro5_programs_see_them(plac
                 assert bank.total() == 42
             names.register("elder", "PYRO:thing@127.0.0.1:1")
         assert run("lookup", "elder").strip() == "pyro://127.0.0.1:1/thing"
-        run("remove", "shop/bank")
+        assert json.loads(run("remove", "shop/bank", "--json")) == {"name": "shop/bank"}
         assert "nobody has the name" in run("lookup", "shop/bank", status=1)
 
 
