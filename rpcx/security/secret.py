@@ -120,6 +120,7 @@ class SecretSide:
         if error.reason in (
             "SSLV3_ALERT_ILLEGAL_PARAMETER",
             "SSLV3_ALERT_HANDSHAKE_FAILURE",
+            "TLSV1_ALERT_DECRYPT_ERROR",  # since OpenSSL 3.2: the binder does not verify
             "CERTIFICATE_VERIFY_FAILED",
         ):
             return AuthenticationFailed(

@@ -30,11 +30,19 @@ listening = False
 
 def underlines(frame):
     """Whether it is Python's traceback, which parses a line of our own source to underline a part of it."""
-    return frame.f_back is not None and frame.f_back.f_code.co_name == "_extract_caret_anchors_from_line_segment"
+    by = frame.f_back.f_code.co_name if frame.f_back is not None else ""
+    return by in ("_extract_caret_anchors_from_line_segment", "_should_show_carets")
+
+
+def looks_for_its_line(event, args):
+    """Whether it is Python, which cannot parse a text of serpent's and looks for the line in a file of its name."""
+    return event == "open" and args[0] == "<unknown>"  # since 3.12, to quote it in the SyntaxError
 
 
 def hook(event, args):
-    if listening and event.startswith(FORBIDDEN) and not (event == "compile" and underlines(sys._getframe(1))):
+    if not listening or not event.startswith(FORBIDDEN) or looks_for_its_line(event, args):
+        return
+    if not (event == "compile" and underlines(sys._getframe(1))):
         seen.append((event, repr(args)[:200]))
 
 

@@ -161,3 +161,11 @@ def shaken(client: ssl.SSLContext, end: End) -> ssl.SSLError | None:
         except ssl.SSLError as error:
             return error
     return None
+
+
+def only_a_hello(said: bytes) -> bool:
+    """Whether a client said no more than a ClientHello: no certificate, no word of what is within TLS."""
+    handshake, client_hello = 22, 1  # RFC 8446, 5.1 and 4
+    one_record = len(said) == 5 + int.from_bytes(said[3:5], "big")
+    one_message = len(said) == 9 + int.from_bytes(said[6:9], "big")
+    return said[0] == handshake and said[5] == client_hello and one_record and one_message

@@ -172,7 +172,7 @@ def test_a_whole_call_by_a_shared_secret():
 
     make_secret("team")
     host = rpcx.Host()
-    host.register(Desk)
+    host.register(Desk, allow={"team"})
     url = host.listen("tcp://127.0.0.1:0?secret=team")
     assert url.endswith("?secret=team")
     with host, rpcx.connect(url) as server:

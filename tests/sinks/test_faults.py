@@ -298,9 +298,19 @@ def test_an_exception_that_cannot_be_shown_leaves_all_the_same():
     assert arrived(notes).args == ("no",)
 
 
+class Illegible:
+    """Loads a module whose source cannot be read."""
+
+    def get_source(self, name: str) -> str:
+        raise ZeroDivisionError
+
+
 def test_a_traceback_that_cannot_be_told_is_said_to_be_so():
-    odd = raised(SyntaxError("no", ("file", 1, "not a column", "text")))
-    assert encode_fault(odd)[4] == "(it cannot be shown: TypeError)"
+    module = {"__name__": "odd", "__loader__": Illegible()}
+    exec(compile("def fail(): raise ValueError('no')", "odd.py", "exec"), module)
+    with pytest.raises(ValueError) as caught:
+        module["fail"]()
+    assert encode_fault(caught.value)[4] == "(it cannot be shown: ZeroDivisionError)"
 
 
 def test_arguments_nested_too_deep_become_the_message():
