@@ -10,6 +10,7 @@ them go into one array of objects behind it, together with whatever else the mes
 from collections.abc import Sequence
 from typing import Final
 
+from rpcx.interop.dotnet.clrnames import split_assembly
 from rpcx.interop.dotnet.messages import MethodCall, MethodReturn
 from rpcx.interop.dotnet.nodes import OBJECT, ArrayNode, ClassNode, Kind, Node, Primitive
 from rpcx.interop.dotnet.reader import Reader
@@ -159,19 +160,6 @@ def type_node(qualified: str) -> ClassNode:
         "AssemblyName": assembly,
     }
     return ClassNode(HOLDER, members)
-
-
-def split_assembly(qualified: str) -> tuple[str, str]:
-    """``A`1[[B, b]], a`` is ``A`1[[B, b]]`` of assembly ``a``."""
-    depth = 0
-    for at, char in enumerate(qualified):
-        if char == "[":
-            depth += 1
-        elif char == "]":
-            depth -= 1
-        elif char == "," and depth == 0:
-            return qualified[:at], qualified[at + 1 :].strip()
-    return qualified, ""
 
 
 # --- reading ----------------------------------------------------------------------------------------------------

@@ -129,6 +129,19 @@ class _Parser:
         self.at += 1
 
 
+def split_assembly(qualified: str) -> tuple[str, str]:
+    """``A`1[[B, b]], a`` is ``A`1[[B, b]]`` of assembly ``a``."""
+    depth = 0
+    for at, char in enumerate(qualified):
+        if char == "[":
+            depth += 1
+        elif char == "]":
+            depth -= 1
+        elif char == "," and depth == 0:
+            return qualified[:at], qualified[at + 1 :].strip()
+    return qualified, ""
+
+
 def system(name: str) -> ClrName:
     """A type of .NET's own library."""
     return ClrName(name, assembly=MSCORLIB)

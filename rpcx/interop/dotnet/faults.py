@@ -6,16 +6,16 @@ name; one of ours that means nothing there, as ``System.Exception`` with the nam
 """
 
 import traceback
-import typing
 from collections.abc import Callable
 from typing import Any, Final
 
 from rpcx.errors import ObjectNotFound, ProtocolError, RemoteError, RpcxError
 from rpcx.interop.dotnet.clrnames import parse
+from rpcx.interop.dotnet.members import exception_fields
 from rpcx.interop.dotnet.nodes import ClassNode, Kind, Node, Primitive
 from rpcx.interop.dotnet.outward import Outward
 from rpcx.interop.dotnet.shapes import outer_assembly, shape_of
-from rpcx.interop.dotnet.types import ClrType, Member, find, type_of
+from rpcx.interop.dotnet.types import ClrType, find, type_of
 
 REMOTING: Final = "System.Runtime.Remoting.RemotingException"
 UNKNOWN: Final = "System.Exception"
@@ -98,16 +98,9 @@ def _message(error: BaseException) -> str:
 
 
 def _fields(error: object, declared: ClrType, out: Outward) -> dict[str, Node]:
-    return {clr: out.node(getattr(error, name, None), shape_of(hint)) for name, clr, hint in _annotated(declared.cls)}
-
-
-def _annotated(cls: type) -> list[tuple[str, str, Any]]:
-    """The attributes of an exception's class that are fields in .NET: (name, name there, annotation)."""
-    found = []
-    for name, hint in typing.get_type_hints(cls, include_extras=True).items():
-        given = next((mark.name for mark in getattr(hint, "__metadata__", ()) if isinstance(mark, Member)), name)
-        found.append((name, given, hint))
-    return found
+    return {
+        clr: out.node(getattr(error, name, None), shape_of(hint)) for name, clr, hint in exception_fields(declared.cls)
+    }
 
 
 def _stack(error: BaseException) -> str:
@@ -128,7 +121,7 @@ def from_node(node: ClassNode, value: Callable[[Node], Any], depth: int = 0) -> 
     if declared is not None and issubclass(declared.cls, Exception):
         error = declared.cls.__new__(declared.cls, message)
         error.args = (message,)
-        for field, clr, _ in _annotated(declared.cls):
+        for field, clr, _ in exception_fields(declared.cls):
             if clr in node.members:
                 setattr(error, field, value(node.members[clr]))
     elif twin is not None:

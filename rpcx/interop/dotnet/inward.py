@@ -17,11 +17,12 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final, NamedTuple, Protocol
 
 from rpcx.errors import InvalidArguments
-from rpcx.interop.dotnet.clrnames import ClrName, parse, pascal
+from rpcx.interop.dotnet.clrnames import ClrName, parse
 from rpcx.interop.dotnet.delegates import DELEGATE
-from rpcx.interop.dotnet.nodes import OBJECT, ArrayNode, ClassNode, Kind, Node, Primitive
+from rpcx.interop.dotnet.members import possible_names, stripped
+from rpcx.interop.dotnet.nodes import OBJECT, ArrayNode, ClassNode, Kind, Node, Primitive, Untyped
 from rpcx.interop.dotnet.systems import datetime_of, decimal_of, number_of, timedelta_of, uuid_of
-from rpcx.interop.dotnet.types import ClrType, Member, find
+from rpcx.interop.dotnet.types import ClrType, find
 from rpcx.remoting.validation import validator
 
 OBJREF: Final = "System.Runtime.Remoting.ObjRef"
@@ -70,6 +71,7 @@ class Inward:
             return node
         if isinstance(node, Primitive):
             return _plain(node.kind, node.value)
+        assert not isinstance(node, Untyped)  # those were settled
         made = self._made.get(id(node), self)
         if made is self:
             made = self._array(node) if isinstance(node, ArrayNode) else self._class(node)
@@ -125,7 +127,7 @@ class Inward:
         return instance
 
     def _fill(self, instance: object, cls: Any, node: ClassNode) -> None:  # a dataclass
-        members = {_stripped(name): value for name, value in node.members.items()}
+        members = {stripped(name): value for name, value in node.members.items()}
         for field, names, check in _fields(cls):
             found = next((name for name in names if name in members), None)
             if found is not None:
@@ -293,23 +295,8 @@ def _checked(instance: object, name: str, check: Callable[[object], object]) -> 
         raise InvalidArguments(text) from None
 
 
-def _stripped(name: str) -> str:
-    """A member's name without what .NET puts around it: the base class, a property's brackets."""
-    name = name.rpartition("+")[2]
-    return name.removeprefix("<").removesuffix(">k__BackingField") if name.endswith(">k__BackingField") else name
-
-
 @functools.lru_cache(maxsize=1024)
 def _fields(cls: Any) -> list[tuple[Any, tuple[str, ...], Callable[[object], object] | None]]:  # a dataclass
     """(field, its possible names in .NET, its check)."""
     hints = typing.get_type_hints(cls, include_extras=True)
-    return [(f, _names(f.name, hints[f.name]), validator(hints[f.name])) for f in dataclasses.fields(cls)]
-
-
-def _names(name: str, hint: Any) -> tuple[str, ...]:  # any annotation
-    given = [mark.name for mark in getattr(hint, "__metadata__", ()) if isinstance(mark, Member)]
-    if given:
-        return (_stripped(given[0]),)
-    capital = pascal(name)
-    camel = capital[:1].lower() + capital[1:]
-    return tuple(dict.fromkeys((name, capital, camel, f"_{camel}", f"m_{camel}", f"_{name}", f"m_{name}")))
+    return [(f, possible_names(f.name, hints[f.name]), validator(hints[f.name])) for f in dataclasses.fields(cls)]

@@ -1,7 +1,8 @@
 """What is said between client and server: calls and returns, in no particular encoding.
 
 Values are nodes (`rpcx.interop.dotnet.nodes`). A formatter turns these messages into bytes and back: the binary one
-is `rpcx.interop.dotnet.binary`.
+is `rpcx.interop.dotnet.binary`, the one in XML `rpcx.interop.dotnet.soap`. XML calls values by the names of parameters,
+and has none for a parameter that it leaves out; the binary formatter tells them by their places.
 """
 
 from collections.abc import Sequence
@@ -20,6 +21,8 @@ class MethodCall:
     signature: tuple[str, ...] | None = None  # types of the parameters; None: the method's name is enough
     generics: tuple[str, ...] | None = None  # type arguments of a generic method
     context: ClassNode | str | None = None  # the logical call context, or its id
+    names: tuple[str | None, ...] | None = None  # of the arguments; None for one that only comes back
+    space: str = ""  # in XML: the namespace that the caller wrote
 
 
 @dataclass(slots=True)
@@ -31,3 +34,4 @@ class MethodReturn:
     out: list[Node] = field(default_factory=list)  # a slot for each parameter: its value if it is out or ref
     exception: Node = None
     context: ClassNode | str | None = None
+    names: tuple[str | None, ...] | None = None  # of what is in ``out``; None for a parameter that only went

@@ -1,14 +1,17 @@
 """Values as .NET Remoting says them, before they mean anything here: inert nodes.
 
 A node is None, a str, a `Primitive`, a `ClassNode` or an `ArrayNode`. Nodes know type *names* only; nothing is
-imported, looked up or called for them. They are what the binary formatter reads and writes, and belong to no
-encoding: another formatter may say the same values in its own way.
+imported, looked up or called for them. They are what formatters read and write, and belong to no encoding: the binary
+formatter and the SOAP formatter say the same values in their own ways. SOAP leaves out types that the receiver knows
+from its declarations; what it reads has an `Untyped` there, until `rpcx.interop.dotnet.declared` puts a node in its
+place.
 
 A graph of nodes may have cycles and shared parts, as the objects it stands for.
 """
 
 import enum
 import math
+from decimal import Decimal
 from typing import Any, Final, TypeAlias
 
 
@@ -54,6 +57,7 @@ KINDS: Final[dict[str, Kind]] = {name: kind for kind, name in CLR_NAMES.items()}
 
 OBJECT: Final = "System.Object"
 STRING: Final = "System.String"
+LARGEST_DECIMAL: Final = Decimal((1 << 96) - 1)
 
 
 class Primitive:
@@ -127,4 +131,39 @@ class ArrayNode:
         return f"<ArrayNode {self.type_name} of {'x'.join(map(str, self.lengths))}>"
 
 
-Node: TypeAlias = str | Primitive | ClassNode | ArrayNode | None
+class Untyped:
+    """A value whose type its sender left to what the receiver declares."""
+
+    __slots__ = ("assembly", "members", "name", "text")
+
+    def __init__(
+        self,
+        text: str,
+        members: "dict[str, Node] | None" = None,
+        *,
+        name: str | None = None,
+        assembly: str | None = None,
+    ) -> None:
+        self.text = text
+        self.members = members  # None: it is a text
+        self.name = name  # of the type, where that was said: an enum's, perhaps, which looks like any other
+        self.assembly = assembly
+
+    def __repr__(self) -> str:
+        return f"<Untyped {self.text[:40]!r}>" if self.members is None else f"<Untyped {', '.join(self.members)}>"
+
+
+Node: TypeAlias = str | Primitive | ClassNode | ArrayNode | Untyped | None
+
+
+def decimal_text(value: Decimal) -> str:
+    """A decimal's digits, rounded to the 28 places that .NET's has.
+
+    Raises:
+        OverflowError: it is too large.
+    """
+    if not value.is_finite() or value.copy_abs() > LARGEST_DECIMAL:
+        raise OverflowError(f"its largest is {LARGEST_DECIMAL}")
+    exponent = value.as_tuple().exponent
+    places = -exponent if isinstance(exponent, int) else 0
+    return f"{value:.28f}".rstrip("0").rstrip(".") if places > 28 else f"{value:f}"

@@ -19,10 +19,11 @@ from typing import Any, Final
 from rpcx.errors import InvalidArguments
 from rpcx.interop.dotnet.callbacks import Delegated
 from rpcx.interop.dotnet.clrnames import ClrName, pascal, system
+from rpcx.interop.dotnet.members import given_name
 from rpcx.interop.dotnet.nodes import CLR_NAMES, OBJECT, STRING, ArrayNode, ClassNode, Kind, Node, Primitive
 from rpcx.interop.dotnet.outward import Outward, Shape, shown
 from rpcx.interop.dotnet.systems import array_list, date_time, dictionary, guid, hashtable, list_of, ticks_of
-from rpcx.interop.dotnet.types import ClrType, Delegate, Made, Member, type_of
+from rpcx.interop.dotnet.types import ClrType, Delegate, Made, type_of
 from rpcx.remoting.contract import contract_of
 from rpcx.remoting.proxy import Proxy
 
@@ -158,6 +159,7 @@ class Instance(Shape):
 
     def __init__(self, declared: ClrType) -> None:
         super().__init__(declared.name)
+        self.struct = declared.struct
         self._declared = declared
 
     def node(self, value: Any, out: Outward) -> Node:
@@ -289,7 +291,8 @@ def _annotated(hint: Any) -> Shape:
 
 def _optional(shape: Shape) -> Shape:
     """A value that may be missing. Only its name differs, and that only for what is no class there."""
-    if not isinstance(shape, Plain | Identified | Enumerated):
+    struct = isinstance(shape, Plain | Identified | Enumerated) or (isinstance(shape, Instance) and shape.struct)
+    if not struct:
         return shape
     made = _Nullable(system("System.Nullable`1")._replace(args=(shape.clr,)))
     made.shape = shape
@@ -331,9 +334,9 @@ def fields_of(cls: type) -> list[tuple[str, str, Shape]]:
 
 
 def _field_name(name: str, hint: Any, declared: ClrType) -> str:
-    given = next((mark.name for mark in getattr(hint, "__metadata__", ()) if isinstance(mark, Member)), None)
+    given = given_name(hint)
     if given is not None:
-        return str(given)
+        return given
     return name if declared.members == "fields" else f"<{pascal(name)}>k__BackingField"
 
 

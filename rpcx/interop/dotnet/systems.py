@@ -23,6 +23,22 @@ _GUID_PARTS: Final = (
     ("_a", Kind.INT32), ("_b", Kind.INT16), ("_c", Kind.INT16), ("_d", Kind.BYTE), ("_e", Kind.BYTE),
     ("_f", Kind.BYTE), ("_g", Kind.BYTE), ("_h", Kind.BYTE), ("_i", Kind.BYTE), ("_j", Kind.BYTE), ("_k", Kind.BYTE),
 )  # fmt: skip
+
+#: The members of .NET's own classes that are primitives, by name of the class: as it declares them.
+FIELDS: Final[dict[str, dict[str, Kind]]] = {
+    "System.Guid": dict(_GUID_PARTS),
+    "System.DateTime": {"ticks": Kind.INT64, "dateData": Kind.UINT64},
+    "System.TimeSpan": {"_ticks": Kind.INT64},
+    "System.Decimal": dict.fromkeys(("flags", "hi", "lo", "mid"), Kind.INT32),
+    "System.UnitySerializationHolder": {"UnityType": Kind.INT32},
+    "System.Collections.ArrayList": dict.fromkeys(("_size", "_version"), Kind.INT32),
+    "System.Collections.Generic.List`1": dict.fromkeys(("_size", "_version"), Kind.INT32),
+    "System.Collections.Generic.Dictionary`2": dict.fromkeys(("Version", "HashSize"), Kind.INT32),
+    "System.Collections.Hashtable": {"LoadFactor": Kind.SINGLE, "Version": Kind.INT32, "HashSize": Kind.INT32},
+    "System.Runtime.Remoting.ObjRef": dict.fromkeys(("objrefFlags", "fIsMarshalled"), Kind.INT32),
+    "System.Runtime.Remoting.Channels.CrossAppDomainData": {"_DomainID": Kind.INT32},
+}
+EXCEPTION: Final[dict[str, Kind]] = {"RemoteStackIndex": Kind.INT32, "HResult": Kind.INT32}  # of every exception
 _SIZES: Final = {Kind.INT32: 4, Kind.INT16: 2, Kind.BYTE: 1}
 
 

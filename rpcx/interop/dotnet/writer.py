@@ -8,14 +8,23 @@ class may have different ones (a null here, a number there), and each layout is 
 
 import struct
 from collections import deque
-from decimal import Decimal
 from typing import Any, Final
 
-from rpcx.interop.dotnet.nodes import CLR_NAMES, KINDS, OBJECT, STRING, ArrayNode, ClassNode, Kind, Node, Primitive
+from rpcx.interop.dotnet.nodes import (
+    CLR_NAMES,
+    KINDS,
+    OBJECT,
+    STRING,
+    ArrayNode,
+    ClassNode,
+    Kind,
+    Node,
+    Primitive,
+    decimal_text,
+)
 from rpcx.interop.dotnet.records import FIXED, Member, Record, Shape
 
 DEPTH: Final = 64  # structs in structs
-LARGEST_DECIMAL: Final = Decimal((1 << 96) - 1)
 INT32: Final = FIXED[Kind.INT32]
 
 
@@ -285,7 +294,7 @@ def packed(kind: Kind, value: Any) -> bytes:  # what a primitive's value may be
     try:
         if fixed is not None:
             return fixed.pack(value)
-        data = str(value).encode() if kind is Kind.CHAR else _decimal(value)
+        data = (str(value) if kind is Kind.CHAR else decimal_text(value)).encode()
     except (struct.error, OverflowError, UnicodeEncodeError) as error:
         raise ValueError(f"{value!r} is no {CLR_NAMES[kind]}: {error}") from None
     if kind is Kind.CHAR:
@@ -293,18 +302,6 @@ def packed(kind: Kind, value: Any) -> bytes:  # what a primitive's value may be
             raise ValueError(f"{value!r} is no System.Char: one character of the first 65536")
         return data
     return bytes((len(data),)) + data
-
-
-def _decimal(value: Decimal) -> bytes:
-    """A decimal as text, rounded to the 28 places that .NET's has."""
-    if not value.is_finite() or value.copy_abs() > LARGEST_DECIMAL:
-        raise OverflowError(f"its largest is {LARGEST_DECIMAL}")
-    return f"{value:.28f}".rstrip("0").rstrip(".").encode() if _places(value) > 28 else f"{value:f}".encode()
-
-
-def _places(value: Decimal) -> int:
-    exponent = value.as_tuple().exponent
-    return -exponent if isinstance(exponent, int) else 0
 
 
 def _plain_items(node: ArrayNode) -> bytes:
