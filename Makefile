@@ -48,12 +48,14 @@ cover: $(VENV)/.stamp-test ## Hold what the tests of each layer cover of it
 	@$(call COVER,rpcx/remoting/*$(COMMA)rpcx/aio.py$(COMMA)rpcx/batches.py$(COMMA)rpcx/testing.py$(COMMA)rpcx/conformance/*,tests/remoting tests/conformance tests/test_aio.py tests/test_testing.py,$(FLOOR))
 
 # Programs that tests talk to and pip does not have. Without them those tests are skipped, which CI does not accept.
-MONO := mono-runtime mono-mcs libmono-system-runtime4.0-cil
+# Mono's SOAP formatter is a package of its own, which a Mono that is there may lack.
+MONO := mono-runtime mono-mcs libmono-system-runtime4.0-cil libmono-system-runtime-serialization-formatters-soap4.0-cil
+SOAP := lib/mono/4.5/System.Runtime.Serialization.Formatters.Soap.dll
 KERBEROS := krb5-kdc krb5-admin-server krb5-user libkrb5-dev gcc
 peers: ## Install the programs that tests talk to (apt, as root)
 	@has() { for name; do PATH="$$PATH:/usr/sbin:/sbin" command -v "$$name" >/dev/null || return 1; done; }; \
 	missing=(); \
-	has mono mcs || missing+=($(MONO)); \
+	has mono mcs && [ -e "$$(dirname "$$(command -v mono)")/../$(SOAP)" ] || missing+=($(MONO)); \
 	has krb5kdc kadmin.local kinit krb5-config gcc || missing+=($(KERBEROS)); \
 	if [ "$${#missing[@]}" = 0 ]; then exit 0; fi; \
 	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
@@ -61,7 +63,7 @@ peers: ## Install the programs that tests talk to (apt, as root)
 	else echo "tests with these are skipped: apt-get install $${missing[*]}"; fi
 
 fuzz: $(VENV)/.stamp-test ## Look for bytes that break a parser, a minute each (TARGET=... for one)
-	@for target in $(or $(TARGET),frames handshake welcome msgpack json url record token nrbf dotnet endpoint); do \
+	@for target in $(or $(TARGET),frames handshake welcome msgpack json url record token nrbf dotnet soap http endpoint); do \
 	  $(BIN)/python -m tests.fuzz $$target -max_total_time=60 -print_final_stats=1 || exit 1; done
 
 check: lint types imports ## Everything that reads the code without running it

@@ -72,6 +72,8 @@ TESTED_ELSEWHERE: dict[str, str] = {
     "rpcx/interop/dotnet/metadata.py": "with what is made of it: tests/interop/dotnet/test_stubs.py",
     "rpcx/interop/dotnet/commands.py": "one command: tests/interop/dotnet/test_stubs.py",
     "rpcx/interop/dotnet/messages.py": "plain data: with what reads and writes it, tests/interop/dotnet/test_binary.py",
+    "rpcx/interop/dotnet/formatters.py": "both formatters: tests/interop/dotnet/test_http.py",
+    "rpcx/interop/dotnet/members.py": "with what is read and written so: tests/interop/dotnet/test_declared.py",
     "rpcx/interop/dotnet/scalars.py": "with the records around them: tests/interop/dotnet/test_reader.py",
     "rpcx/interop/dotnet/records.py": "the format's numbers: tests/interop/dotnet/test_reader.py and test_writer.py",
     "rpcx/interop/pyro/calls.py": "real clients: tests/interop/pyro/test_server.py",

@@ -16,7 +16,7 @@ from urllib.parse import parse_qsl, quote, unquote, urlencode
 FORM: Final = re.compile(r"([a-z][a-z0-9+.-]*)://([^/?#]*)(?:/([^?#]*))?(?:\?([^#]*))?\Z")
 KEY: Final = re.compile(r"sha256:[A-Za-z0-9_-]{43}\Z")  # the fingerprint of a server's key
 NAME: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@+-]{0,63}\Z")  # of a pipe: no separator, no leading dot
-ON_TCP: Final = ("tcp", "pyro")  # schemes whose location is host:port
+ON_TCP: Final = ("tcp", "http", "pyro")  # schemes whose location is host:port
 EXAMPLES: Final = "tcp://127.0.0.1:4000/bank, pipe://bank/account or inproc://name"
 
 

@@ -130,7 +130,7 @@ class AppDomain:
 def _as_reached(url: str, peer: PeerFacts) -> str:
     """One of the channels' URLs, as ``peer`` can use it."""
     scheme, _, where = url.partition("://")
-    return f"{scheme}://{as_reached(where, peer)}" if scheme == "tcp" else url
+    return f"{scheme}://{as_reached(where, peer)}" if scheme != "unix" else url
 
 
 class Standing(Published):

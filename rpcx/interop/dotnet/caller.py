@@ -6,12 +6,13 @@ it is closed if nobody else waits there.
 
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Final
 
 from rpcx.abc import Buffer, Job, LeaseInfo, PeerFacts, Waitable
 from rpcx.context import remaining
 from rpcx.errors import (
     AccessDenied,
+    Executed,
     ForkedConnection,
     InvalidArguments,
     MaybeExecuted,
@@ -19,9 +20,10 @@ from rpcx.errors import (
     ProtocolError,
     RemoteError,
 )
-from rpcx.interop.dotnet import calls, framing, plans
+from rpcx.interop.dotnet import calls, plans
 from rpcx.interop.dotnet.appdomain import AppDomain
-from rpcx.interop.dotnet.framing import Frame, Operation
+from rpcx.interop.dotnet.formatters import BINARY_FORMATTER, Formatter
+from rpcx.interop.dotnet.framing import Frame, Operation, Wire
 from rpcx.interop.dotnet.lifetime import seconds
 from rpcx.interop.dotnet.lines import Lines
 from rpcx.interop.dotnet.nodes import ClassNode
@@ -37,44 +39,105 @@ from rpcx.remoting.pending import CallFuture, Pending
 from rpcx.remoting.proxy import Flavour, Proxy
 from rpcx.remoting.references import Caller, Reference
 
+MARGIN_SECONDS: Final = 2.0  # before a server closes an idle connection, none is sent over it any more
+
 
 class ClientSession(Session):
     """Calls a .NET server. References point to any of the connections there; a call takes the one that is idle."""
 
     calls_pass_sinks = True  # a batch's calls leave one by one: .NET has no batches
 
-    def __init__(self, domain: AppDomain, facts: PeerFacts, url: str, application: str, lines: Lines) -> None:
-        super().__init__(domain, facts)
+    def __init__(
+        self, domain: AppDomain, facts: PeerFacts, wire: Wire, url: str, application: str, lines: Lines
+    ) -> None:
+        super().__init__(domain, facts, wire)
         self.url = url  # of the server, in .NET's spelling: "tcp://127.0.0.1:1233"
         self._application = application  # what stands before URIs in its URLs
         self.lines = lines
+        self.formatter: Formatter = BINARY_FORMATTER  # of calls; the channel may set another
         self.claims = 0  # see `Lines`
         self._asked: Pending | CallFuture | None = None  # the call that was sent
-        self._waiting: deque[tuple[Pending | CallFuture, bytes]] = deque()  # those that go when it is answered
+        self._waiting: deque[tuple[Pending | CallFuture, Frame]] = deque()  # those that go when it is answered
+        self._retired = False  # it ends, or has ended, while nothing is wrong: calls take another
+        self._idle_until: float | None = None  # when it retires if it is not used; None: the server does not say
         self.unanswered = False  # it carries one-way calls only
 
     # --- the session a driver pumps ----------------------------------------------------------------------------
 
-    def _arrived(self, frame: Frame, now: float) -> Sequence[Job]:
+    def _frame(self, frame: Frame, now: float) -> Sequence[Job]:
         if frame.operation is not Operation.REPLY:
             raise ProtocolError("a call, where only answers are expected")
-        if self.unanswered:
+        if self.unanswered and not self.wire.always_answers:
             return ()  # see `Lines`
         with self._lock:
             pending = self._asked
             if pending is None:
                 raise ProtocolError("an answer to no call")
             self._asked = None
-            self._send_next()
-        self.lines.over(self)
-        if frame.failure is not None:
-            text = f"{self._facts}: the server refused the call: {frame.failure}"
-            pending.fail(RemoteError(text, executed="no", peer=str(self._facts)))
-        else:
-            pending.resolve(RETURN, frame.body, ())
+            self._retired = frame.closes
+            if not frame.closes:
+                self._send_next()
+        if not self.unanswered:
+            self.lines.over(self)
+        self._resolve(pending, frame)
+        if frame.closes:
+            self._retire()
+        elif self.wire.patience is not None:
+            self._idle_until = now + max(self.wire.patience - MARGIN_SECONDS, MARGIN_SECONDS)
+            self._link.rearm()
         if self.ready:
             self._link.flush()
         return ()
+
+    def _resolve(self, pending: Pending | CallFuture, frame: Frame) -> None:
+        if frame.failure is None and frame.content_type not in ("", self.formatter.content_type):
+            frame.failure, frame.uncertain = f"an answer of type {frame.content_type[:80]!r}", True
+        if frame.failure is not None:
+            executed: Executed = "maybe" if frame.uncertain else "no"
+            text = f"{self._facts}: the server refused the call: {frame.failure}"
+            pending.fail(RemoteError(text, executed=executed, peer=str(self._facts)))
+        else:
+            self.lines.face.told(frame.agent)
+            pending.resolve(RETURN, frame.body, ())
+
+    def told(self, agent: str | None) -> None:
+        """What the server calls itself; for a channel whose formatter has dialects."""
+
+    # --- the end -----------------------------------------------------------------------------------------------
+
+    def due(self) -> float | None:
+        return None if self._asked is not None or self._retired else self._idle_until
+
+    def tick(self, now: float) -> Sequence[Job]:
+        with self._lock:
+            idle = self._asked is None and not self._waiting and self.claims == 0
+        if idle and self._idle_until is not None and now >= self._idle_until:
+            self._retire()
+            self._link.close()
+        return ()
+
+    def _retire(self) -> None:
+        """Let the connection end; calls that wait for it take another."""
+        with self._lock:
+            self._retired = self.finished = True
+            waiting, self._waiting = self._waiting, deque()
+        self.lines.gone(self)
+        if waiting:
+            self._hand_on(list(waiting))
+
+    def _hand_on(self, waiting: list[tuple[Pending | CallFuture, Frame]]) -> None:
+        """Have calls sent, in their order, over other connections, which may have to be dialled first."""
+
+        def elsewhere() -> None:
+            for pending, frame in waiting:
+                try:
+                    line: ClientSession = self.lines.for_oneway() if self.unanswered else self.lines.choose()
+                    line._send(frame, pending)
+                    line._flush()
+                except Exception as error:  # noqa: BLE001  # the caller's, whatever it is
+                    pending.fail(error)
+
+        self.domain.realm.spawn(Errand(elsewhere))
 
     def _ended(self, error: Exception) -> None:
         self.lines.gone(self)
@@ -91,12 +154,11 @@ class ClientSession(Session):
 
     def _request(
         self, reference: Reference, method: Method, args: Sequence[object], kwargs: dict[str, object]
-    ) -> bytes:
+    ) -> Frame:
         if reference.released:
             raise reference.closed_error()
         reference.raise_deferred()
-        body = calls.encode(self, reference, method, args, kwargs)
-        return framing.request(body, self.target(reference), oneway=method.oneway)
+        return calls.encode(self, reference, method, args, kwargs)
 
     def target(self, reference: Reference) -> str:
         """What a request says it is for: the URL, or the URI of what came as a reference."""
@@ -106,21 +168,24 @@ class ClientSession(Session):
             return f"{self.url}/{self._application}/{reference.uri}"
         return f"{self.url}/{reference.uri}"
 
-    def _send(self, data: bytes, pending: Pending | CallFuture | None) -> None:
+    def _send(self, frame: Frame, pending: Pending | CallFuture | None) -> None:
         with self._lock:
-            if self.error is not None:
+            if self.error is not None and not self._retired:
                 raise NotSent(f"{self._facts}: the connection is closed: {self.error}", peer=str(self._facts))
-            if pending is None:
-                self._out.append(data)
-            else:
-                self._waiting.append((pending, data))
-                self._send_next()
+            if not self._retired:
+                if pending is None and not self.wire.always_answers:
+                    self._out.append(self.wire.pack(frame))
+                else:
+                    self._waiting.append((pending or Pending(), frame))
+                    self._send_next()
+                return
+        self._hand_on([(pending or Pending(), frame)])
 
     def _send_next(self) -> None:
         """Send the next call, if none is under way. Called under the lock."""
         if self._asked is None and self._waiting:
-            self._asked, data = self._waiting.popleft()
-            self._out.append(data)
+            self._asked, frame = self._waiting.popleft()
+            self._out.append(self.wire.pack(frame))
 
     def _check_fork(self) -> None:
         if isinstance(self.error, ForkedConnection):
@@ -153,9 +218,9 @@ class ClientSession(Session):
         if method.oneway:
             return self.oneway(ref, method, args, kwargs)
         self._check_fork()
-        data, pending, timeout = self._request(ref, method, args, kwargs), Pending(), remaining()
+        frame, pending, timeout = self._request(ref, method, args, kwargs), Pending(), remaining()
         line: ClientSession = self.lines.choose()
-        line._send(data, pending)
+        line._send(frame, pending)
         line._wait(pending, timeout)
         if not pending.arrived:
             line.give_up(pending)
@@ -175,11 +240,11 @@ class ClientSession(Session):
         """Call and await the result."""
         if ref.uri == HOST_URI:
             return await plans.run_async(self, plans.plan_for(self, method, args))
-        data = self._request(ref, method, args, kwargs)
+        frame = self._request(ref, method, args, kwargs)
         self._check_fork()
         pending, timeout = None if method.oneway else Pending(), remaining()
         line = await self._line(oneway=method.oneway)
-        line._send(data, pending)
+        line._send(frame, pending)
         line._flush()
         if pending is None:
             return None
@@ -198,10 +263,10 @@ class ClientSession(Session):
             return await in_thread(self.lines.for_oneway, lambda _: None)
         return await in_thread(self.lines.choose, self.lines.over)
 
-    def _begun(self, data: bytes, pending: Pending | CallFuture | None) -> "ClientSession":
+    def _begun(self, frame: Frame, pending: Pending | CallFuture | None) -> "ClientSession":
         self._check_fork()
         line: ClientSession = self.lines.choose() if pending is not None else self.lines.for_oneway()
-        line._send(data, pending)
+        line._send(frame, pending)
         line._flush()
         return line
 
@@ -218,13 +283,13 @@ class ClientSession(Session):
 
     def future(self, ref: Reference, method: Method, args: tuple[Any, ...], kwargs: dict[str, Any]) -> CallFuture:
         """Call and return at once; the future holds the result."""
-        data = self._request(ref, method, args, kwargs)
+        frame = self._request(ref, method, args, kwargs)
         future = CallFuture(self, ref, method, args, kwargs)
         if method.oneway:
-            self._begun(data, None)
+            self._begun(frame, None)
             future.settle(None, None)
         else:
-            future.endpoint = self._begun(data, future)
+            future.endpoint = self._begun(frame, future)
         return future
 
     def wait_for(self, future: CallFuture, timeout: float | None) -> None:

@@ -1,15 +1,19 @@
-"""A call of ours as the bytes of a message, and what its answer means."""
+"""A call of ours as a message, and what its answer means."""
 
 import re
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final, Protocol
 
+from rpcx.abc import PeerFacts
 from rpcx.errors import InvalidArguments, ObjectNotFound, RemoteError
 from rpcx.interop.dotnet import faults
-from rpcx.interop.dotnet.binary import read_return, write_call
 from rpcx.interop.dotnet.clrnames import pascal
-from rpcx.interop.dotnet.messages import MethodCall
+from rpcx.interop.dotnet.declared import settle
+from rpcx.interop.dotnet.formatters import Formatter
+from rpcx.interop.dotnet.framing import Frame, Operation
+from rpcx.interop.dotnet.messages import MethodCall, MethodReturn
 from rpcx.interop.dotnet.nodes import ClassNode, Node
+from rpcx.interop.dotnet.outward import Outward
 from rpcx.interop.dotnet.references import type_text
 from rpcx.interop.dotnet.shapes import ANYTHING
 from rpcx.interop.dotnet.surface import Signature, surface_of
@@ -18,17 +22,26 @@ from rpcx.remoting.contract import Method
 from rpcx.remoting.proxy import Flavour
 from rpcx.remoting.references import Reference
 
-if TYPE_CHECKING:
-    from rpcx.interop.dotnet.session import Session
-
 #: What servers say where the URI leads nowhere (Microsoft's, Mono's, and Microsoft's for what has ended).
 NOWHERE: Final = re.compile(r"Requested [Ss]ervice not found|No receiver for uri|does not exist at the server")
 
 
+class Calling(Protocol):
+    """A client's session, as far as it matters here."""
+
+    formatter: Formatter
+
+    @property
+    def facts(self) -> PeerFacts: ...
+    def outward(self) -> Outward: ...
+    def values(self, nodes: Sequence[Node], flavour: Flavour | None = None) -> list[Any]: ...
+    def target(self, reference: Reference) -> str: ...
+
+
 def encode(
-    session: "Session", reference: Reference, method: Method, args: Sequence[object], kwargs: dict[str, object]
-) -> bytes:
-    """The body of a call.
+    session: Calling, reference: Reference, method: Method, args: Sequence[object], kwargs: dict[str, object]
+) -> Frame:
+    """The message of a call.
 
     Raises:
         InvalidArguments: they do not fit the method, or cannot go to .NET.
@@ -42,23 +55,30 @@ def encode(
         call = MethodCall(_name(method), type_text(None, reference), [out.node(arg, ANYTHING) for arg in args])
     else:
         call = MethodCall(signature.name, type_text(contract, reference), signature.pack(args, kwargs, out))
+        call.names = signature.names
         if signature.overloaded:
             call.signature = signature.types
     try:
-        return write_call(call)
+        body = session.formatter.write_call(call)
     except ValueError as error:
         raise InvalidArguments(f"{method.where}: {error}") from None
+    return Frame(
+        Operation.ONEWAY if method.oneway else Operation.REQUEST, body, session.target(reference),
+        session.formatter.content_type, custom=session.formatter.headers(call),
+    )  # fmt: skip
 
 
 def decode(
-    session: "Session", body: bytes, reference: Reference, method: Method, flavour: Flavour | None = None
+    session: Calling, body: bytes, reference: Reference, method: Method, flavour: Flavour | None = None
 ) -> Any:  # what the method returned
     """What an answer means; raises the exception that it carries."""
-    answer = read_return(body)
+    answer = session.formatter.read_return(body)
     if isinstance(answer.exception, ClassNode):
-        (error,) = session.values([answer.exception], flavour)
+        (error,) = session.values(settle([answer.exception], [None]), flavour)
         raise _told(error if isinstance(error, Exception) else RemoteError(str(error)), reference, session)
     signature = _signature(reference, method)
+    if answer.names is not None:  # in XML: types may be missing, and places have names
+        answer = signature.answered(answer) if signature is not None else _settled(answer)
     nodes: list[Node] = [] if answer.void else [answer.value]
     if signature is not None and signature.outs:
         if len(answer.out) < signature.outs[-1] + 1:
@@ -68,6 +88,11 @@ def decode(
     if signature is not None and signature.outs:
         return method.result(tuple(values) if len(values) > 1 else values[0])
     return method.result(values[0] if values else None)
+
+
+def _settled(answer: MethodReturn) -> MethodReturn:
+    """An answer in XML to a method whose contract is not known here."""
+    return MethodReturn(settle([answer.value], [None])[0], void=answer.void)
 
 
 def _signature(reference: Reference, method: Method) -> Signature | None:
@@ -81,7 +106,7 @@ def _name(method: Method) -> str:
     return str(getattr(method.function, CLR_NAME, None) or pascal(method.name))
 
 
-def _told(error: Exception, reference: Reference, session: "Session") -> Exception:
+def _told(error: Exception, reference: Reference, session: Calling) -> Exception:
     if isinstance(error, RemoteError):
         error.uri, error.peer = error.uri or reference.uri, error.peer or str(session.facts)
         if error.type_name == faults.REMOTING and NOWHERE.search(str(error)):

@@ -1,5 +1,7 @@
 """What .NET's channels have in common, and the TCP channel: ``dotnet+tcp://host:port/application``.
 
+The others: `rpcx.interop.dotnet.ipc`, `rpcx.interop.dotnet.http`.
+
 .NET's TCP channel neither encrypts nor knows who calls (its ``secure`` mode is Windows's own), so it is for this user's
 processes on loopback; with ``insecure=True`` for all of them, or for the networks that a host names
 (`rpcx.interop.plain`).
@@ -17,6 +19,7 @@ from rpcx.channels.urls import Url, host_port
 from rpcx.errors import AccessDenied, NotSent
 from rpcx.interop.dotnet.appdomain import AppDomain, domain_of
 from rpcx.interop.dotnet.caller import ClientSession
+from rpcx.interop.dotnet.framing import Frames, Wire
 from rpcx.interop.dotnet.lines import Lines
 from rpcx.interop.dotnet.objref import ObjRef
 from rpcx.interop.dotnet.server import ServerSession
@@ -32,7 +35,6 @@ class RemotingChannel:
     """A channel that speaks .NET Remoting. One is made for each URL that is listened on or connected to."""
 
     name = ""  # the URL scheme
-    says_oneway = True  # its frames tell one-way calls from others
 
     def __init__(self) -> None:
         self._url = ""  # where it listens, in .NET's spelling; empty: it does not
@@ -49,16 +51,32 @@ class RemotingChannel:
         callbacks = address.params.get(CALLBACKS) == "yes"
         if role == "server":
             self._known(domain, address.uri)
-            return ServerSession(domain, facts, self._back if callbacks else None, says_oneway=self.says_oneway)
+            return ServerSession(domain, facts, self.served(realm.limits.message), self._back if callbacks else None)
         if callbacks and not domain.urls:
             self._open_door(domain, insecure=not facts.private)
-        lines = _lines(domain, Url(self.name, address.location, address.uri), insecure=not facts.private)
-        line = ClientSession(domain, facts, self.spelled(address), address.uri, lines)
+        lines = _lines(domain, self._server(address), insecure=not facts.private)
+        line = self.client(domain, facts, address, lines)
         lines.add(line)
         lines.face = lines.face or line
         return line
 
+    def _server(self, address: Address) -> Url:
+        """What connections to a server are known by: what it is called, and how."""
+        params = {name: value for name, value in address.params.items() if name in self.params}
+        return Url(self.name, address.location, address.uri, params=params)
+
     # --- what each channel has -----------------------------------------------------------------------------------
+
+    params: tuple[str, ...] = ()  # those of a URL that say how a server is called
+
+    def served(self, most: int) -> Wire:
+        """How a client's frames of ``most`` bytes are read, and answered."""
+        return Frames(most)
+
+    def client(self, domain: AppDomain, facts: PeerFacts, address: Address, lines: Lines) -> ClientSession:
+        """A connection to a server, or back to a client."""
+        wire = Frames(domain.realm.limits.message)
+        return ClientSession(domain, facts, wire, self.spelled(address), address.uri, lines)
 
     def dial(self, address: Address, timeout: float, *, insecure: bool) -> Stream:
         """Reach a client that was let in and is called back."""
@@ -91,7 +109,7 @@ class RemotingChannel:
         domain.realm.admit(listener, lambda facts: self._visitor(domain, facts))
 
     def _visitor(self, domain: AppDomain, facts: PeerFacts) -> Session:
-        visitor = ServerSession(domain, facts, self._home, says_oneway=self.says_oneway)
+        visitor = ServerSession(domain, facts, self.served(domain.realm.limits.message), self._home)
         domain.realm.endpoints.add(visitor)
         return visitor
 
@@ -105,7 +123,7 @@ class RemotingChannel:
             )
         lines = _lines(domain, ways[0], insecure=not peer.private, back=True)
         if lines.face is None:  # connected at the first call, in the thread that makes it
-            lines.face = ClientSession(domain, peer, self.spelled(ways[0]), "", lines)
+            lines.face = self.client(domain, peer, ways[0], lines)
         face: ClientSession = lines.face
         return face
 
@@ -119,36 +137,35 @@ class RemotingChannel:
         raise AccessDenied(f"{peer}: a reference to {parts.uri[:200]!r} of a server that this client did not dial")
 
 
-PLAIN: Final = PlainTcp(".NET Remoting", "dotnet+tcp")
+class OverTcp(RemotingChannel):
+    """Those that a port of the machine is for."""
 
-
-class DotnetTcpChannel(RemotingChannel):
-    """.NET's TcpChannel."""
-
-    name = "dotnet+tcp"
+    scheme = ""  # of URLs in .NET's spelling
+    plain: PlainTcp  # whom it lets in
 
     def connect(self, address: Address, timeout: float, *, insecure: bool = False) -> Stream:
         """Reach a .NET server on this machine."""
-        return PLAIN.connect(address, timeout, insecure=insecure)
+        return self.plain.connect(address, timeout, insecure=insecure)
 
     def dial(self, address: Address, timeout: float, *, insecure: bool) -> Stream:
-        return PLAIN.dial(address, timeout) if insecure else self.connect(address, timeout)
+        return self.plain.dial(address, timeout) if insecure else self.connect(address, timeout)
 
     def listen(self, address: Address, *, insecure: bool = False) -> Listener:
         """Open a port for .NET clients on this machine."""
-        return self._listening(PLAIN.listen(address, insecure=insecure), address)
+        return self._listening(self.plain.listen(address, insecure=insecure), address)
 
     def listen_from(self, address: Address) -> Listener:
         """Open a port for .NET clients elsewhere."""
-        return self._listening(PLAIN.listen_from(address), address)
+        return self._listening(self.plain.listen_from(address), address)
 
     def _listening(self, listener: SocketListener, address: Address) -> SocketListener:
-        self._url = listener.url
-        listener.url = f"dotnet+{listener.url}{f'/{address.uri}' if address.uri else ''}"
+        location = listener.url.partition("://")[2]
+        self._url = f"{self.scheme}://{location}"
+        listener.url = f"{self.name}://{location}{f'/{address.uri}' if address.uri else ''}"
         return listener
 
     def spelled(self, address: Address) -> str:
-        return f"tcp://{address.location}"
+        return f"{self.scheme}://{address.location}"
 
     def door(self) -> Url:
         return Url(self.name, "127.0.0.1:0")
@@ -160,7 +177,15 @@ class DotnetTcpChannel(RemotingChannel):
         except ValueError:
             return None
         machine = peer.address.rpartition(":")[0]  # whatever the URL says
-        return Url(self.name, f"{machine}:{port}") if scheme == "tcp" else None
+        return Url(self.name, f"{machine}:{port}") if scheme == self.scheme else None
+
+
+class DotnetTcpChannel(OverTcp):
+    """.NET's TcpChannel."""
+
+    name = "dotnet+tcp"
+    scheme = "tcp"
+    plain = PlainTcp(".NET Remoting", name)
 
 
 def _same(one: str, other: str) -> bool:
@@ -183,8 +208,7 @@ def _dialled(domain: AppDomain, where: Url, *, insecure: bool, back: bool) -> Cl
     channel: RemotingChannel = find_channel(where.scheme)()
     dial = channel.dial if back else channel.connect
     stream = dial(where, DIAL_SECONDS, insecure=insecure)
-    lines = _lines(domain, where, insecure=insecure, back=back)
-    session = ClientSession(domain, stream.facts, channel.spelled(where), where.uri, lines)
+    session = channel.client(domain, stream.facts, where, _lines(domain, where, insecure=insecure, back=back))
     if not domain.realm.join(stream, session):
         stream.close()
         raise NotSent(f"{where}: this connection was closed; connect again")

@@ -1,4 +1,4 @@
-"""Frames of .NET's TCP channel: what stands around a message on the wire.
+"""What stands around a message on the wire: frames, whatever channel carries them, and those of .NET's TCP channel.
 
     message  ".NET" 1 0  operation:u16  length  header*  0:u16  body
     length   0:u16 bytes:i32                     or, chunked:  1:u16 {bytes:i32 data CRLF}* 0:i32 CRLF
@@ -6,13 +6,15 @@
 
 There is no handshake: a client just sends. Answers come in the order of the requests. The IPC channel uses the same
 frames. `Frames` takes bytes in any portions; it never holds more than one message's limit.
+
+`Wire` is what a session needs of a channel's way to say frames. The HTTP channel's is `rpcx.interop.dotnet.http_wire`.
 """
 
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import IntEnum
-from typing import Final
+from typing import Final, Protocol
 
 from rpcx.errors import ProtocolError
 
@@ -56,6 +58,7 @@ class Form(IntEnum):
 CONTENT_LENGTH: Final = 0
 CHUNKED: Final = 1
 BINARY: Final = "application/octet-stream"
+XML: Final = "text/xml"
 
 _START: Final = struct.Struct("<6sHH")
 _INT32: Final = struct.Struct("<i")
@@ -72,8 +75,58 @@ class Frame:
     uri: str = ""  # of a request: the object's URL, or its URI alone
     content_type: str = ""  # empty: not said, the binary formatter's
     failure: str | None = None  # of a reply: why the request never reached an object
-    closes: bool = False  # the sender closes the connection behind it
-    custom: dict[str, str] = field(default_factory=dict)  # headers of the application's sinks
+    closes: bool = False  # the connection ends behind it
+    custom: dict[str, str] = field(default_factory=dict)  # headers of the application's sinks, and of formatters
+    fault: bool = False  # of a reply: it carries an exception
+    uncertain: bool = False  # of a failure: the request may have been served all the same
+    agent: str | None = None  # what the sender calls itself, where that is said
+
+
+class Wire(Protocol):
+    """One end of a connection: frames as bytes, bytes as frames."""
+
+    @property
+    def content_types(self) -> tuple[str, ...]:
+        """Of messages that it may carry."""
+        ...
+
+    @property
+    def says_oneway(self) -> bool:
+        """Whether its requests tell one-way calls from others."""
+        ...
+
+    @property
+    def always_answers(self) -> bool:
+        """Whether one-way calls are answered too: with nothing."""
+        ...
+
+    @property
+    def patience(self) -> float | None:
+        """Seconds for which the peer keeps an idle connection; None: it does not say."""
+        ...
+
+    @property
+    def between(self) -> bool:
+        """Whether no message has begun that is not complete."""
+        ...
+
+    @property
+    def wanted(self) -> int:
+        """How many bytes are known to be missing; 0: none."""
+        ...
+
+    @property
+    def over(self) -> bool:
+        """Whether the connection ends when what was packed has left."""
+        ...
+
+    def receive(self, data: bytes, /) -> Iterator[Frame | bytes]:
+        """What ``data`` completes: messages, and bytes to send at once. Raises ProtocolError: that was the end."""
+        ...
+
+    def pack(self, frame: Frame, /) -> bytes:
+        """The bytes of a frame that is sent now."""
+        ...
 
 
 # --- writing ----------------------------------------------------------------------------------------------------
@@ -122,9 +175,16 @@ class Frames:
 
     Args:
         message: bytes that one body may have.
+        says_oneway: whether clients tell one-way calls from others.
     """
 
-    def __init__(self, message: int = MESSAGE) -> None:
+    content_types = ("", BINARY)
+    always_answers = False
+    patience: float | None = None
+    over = False
+
+    def __init__(self, message: int = MESSAGE, *, says_oneway: bool = True) -> None:
+        self.says_oneway = says_oneway
         self._most = message
         self._buffer = bytearray()
         self._at = 0  # the next byte
@@ -147,6 +207,12 @@ class Frames:
                 return
             del self._buffer[: self._at]
             yield frame
+
+    def pack(self, frame: Frame) -> bytes:
+        """The bytes of a frame."""
+        if frame.operation is Operation.REPLY:
+            return reply(frame.body)
+        return request(frame.body, frame.uri, oneway=frame.operation is Operation.ONEWAY)
 
     @property
     def wanted(self) -> int:

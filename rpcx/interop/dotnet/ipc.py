@@ -20,6 +20,7 @@ from rpcx.channels.sockets import BACKLOG, SocketListener, SocketStream, credent
 from rpcx.channels.urls import NAME, Url
 from rpcx.errors import AccessDenied, NotSent
 from rpcx.interop.dotnet.channel import RemotingChannel
+from rpcx.interop.dotnet.framing import Frames, Wire
 
 KNOCK_SECONDS: Final = 1.0  # to find out whether somebody listens on a socket that is there
 
@@ -28,7 +29,6 @@ class DotnetIpcChannel(RemotingChannel):
     """.NET's IpcChannel, Mono's way."""
 
     name = "dotnet+ipc"
-    says_oneway = False  # Mono's client sends them as it sends any, and does not read the answer
 
     def connect(self, address: Address, timeout: float, *, insecure: bool = False) -> Stream:  # the seam's
         """Reach the server that listens under a name; refuse one that runs as another user."""
@@ -67,6 +67,9 @@ class DotnetIpcChannel(RemotingChannel):
         self._url = f"unix://{path}"
         application = f"/{address.uri}" if address.uri else ""
         return _IpcListener(sock, path, f"{self.name}://{address.location}{application}")
+
+    def served(self, most: int) -> Wire:
+        return Frames(most, says_oneway=False)  # Mono's client sends them as it sends any, and does not read the answer
 
     def spelled(self, address: Address) -> str:
         return f"unix://{_path(address.location)}?"

@@ -4,12 +4,12 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from rpcx.abc import Link, PeerFacts
+from rpcx.abc import Job, Link, PeerFacts
 from rpcx.errors import ObjectNotFound
 from rpcx.interop.dotnet import faults
 from rpcx.interop.dotnet.appdomain import AppDomain
 from rpcx.interop.dotnet.delegates import function_of
-from rpcx.interop.dotnet.framing import Frame, Frames
+from rpcx.interop.dotnet.framing import Frame, Wire
 from rpcx.interop.dotnet.inward import Inward, plain_values
 from rpcx.interop.dotnet.nodes import ClassNode, Node
 from rpcx.interop.dotnet.objref import parse as parse_reference
@@ -23,18 +23,33 @@ from rpcx.remoting.references import Caller, Reference
 log = logging.getLogger("rpcx")
 
 
-class Session(ForeignSession[Frame]):
+class Session(ForeignSession[Frame | bytes]):
     """One end; there is no handshake, so `opened` arrives when a driver takes it up."""
 
-    def __init__(self, domain: AppDomain, facts: PeerFacts) -> None:
-        super().__init__(domain.realm, facts, domain.holder(facts), Frames(domain.realm.limits.message))
+    def __init__(self, domain: AppDomain, facts: PeerFacts, wire: Wire) -> None:
+        super().__init__(domain.realm, facts, domain.holder(facts), wire)
         self.domain = domain
+        self.wire = wire
         self.table = domain.realm.table
         self.flavour: Flavour = domain.realm.flavour  # of proxies that arrive here, unless a method says otherwise
 
     def attach(self, link: Link, now: float) -> None:
         super().attach(link, now)
         self.opened.resolve(OPENED, b"", ())
+
+    # --- frames ------------------------------------------------------------------------------------------------
+
+    def _arrived(self, message: Frame | bytes, now: float) -> Sequence[Job]:
+        if isinstance(message, Frame):
+            return self._frame(message, now)
+        self._put(message)
+        if self.wire.over:
+            self.finished = True
+        return ()
+
+    def _frame(self, frame: Frame, now: float) -> Sequence[Job]:
+        """A frame came."""
+        raise NotImplementedError
 
     # --- values ------------------------------------------------------------------------------------------------
 

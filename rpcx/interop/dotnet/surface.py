@@ -9,17 +9,21 @@ import functools
 import inspect
 import typing
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 from rpcx.errors import InvalidArguments, ObjectNotFound
-from rpcx.interop.dotnet.clrnames import ClrName, system
-from rpcx.interop.dotnet.messages import MethodReturn
-from rpcx.interop.dotnet.nodes import CLR_NAMES, OBJECT, STRING, ArrayNode, ClassNode, Node, Primitive
+from rpcx.interop.dotnet.clrnames import ClrName, parse, system
+from rpcx.interop.dotnet.declared import settle
+from rpcx.interop.dotnet.members import camel_name, given_name
+from rpcx.interop.dotnet.messages import MethodCall, MethodReturn
+from rpcx.interop.dotnet.nodes import CLR_NAMES, OBJECT, STRING, ArrayNode, ClassNode, Node, Primitive, Untyped
 from rpcx.interop.dotnet.outward import Outward, Shape
 from rpcx.interop.dotnet.shapes import ANYTHING, Plain, shape_of
 from rpcx.interop.dotnet.types import Made, clr_name
 from rpcx.remoting.contract import CLASSES, Contract, Method, MethodKind
 from rpcx.remoting.validation import resolve
+
+ARRAY: Final = "Array"  # what SOAP says of every array in a signature
 
 
 class Parameter(typing.NamedTuple):
@@ -28,6 +32,7 @@ class Parameter(typing.NamedTuple):
     name: str
     shape: Shape
     way: Made | None  # OUT or REF; None: it only goes
+    clr_name: str  # what .NET calls it, as messages in XML do
 
     @property
     def clr(self) -> ClrName:
@@ -45,6 +50,7 @@ class Signature:
         self.parameters = [self._parameter(p) for p in parameters]
         self._positional = all(p.kind is p.POSITIONAL_OR_KEYWORD for p in parameters)
         self.outs = [at for at, parameter in enumerate(self.parameters) if parameter.way is not None]
+        self.names = tuple(None if p.way is Made.OUT else p.clr_name for p in self.parameters)  # of what is sent
         self.types = tuple(parameter.clr.qualified for parameter in self.parameters)
         self.overloaded = False  # set by its surface
         self.void, self.result = self._result()
@@ -53,9 +59,10 @@ class Signature:
         hint = resolve(parameter.annotation, self.method.function, CLASSES)
         marks = getattr(hint, "__metadata__", ())
         way = next((mark for mark in marks if mark in (Made.OUT, Made.REF)), None)
+        name = given_name(hint) or camel_name(parameter.name)
         if way is Made.OUT:  # Out[T] is T | None: the None is ours
             hint = _without_none(typing.get_args(hint)[0])
-        return Parameter(parameter.name, shape_of(hint), way)
+        return Parameter(parameter.name, shape_of(hint), way, name)
 
     def _result(self) -> tuple[bool, Shape]:
         """Whether it has no value, and else the value's shape."""
@@ -97,7 +104,8 @@ class Signature:
 
     def pack_result(self, value: Any, out: Outward, given: int) -> MethodReturn:
         """The answer of a method that returned ``value``, to a call with ``given`` arguments."""
-        answer = MethodReturn(void=self.void, out=[None] * given)
+        names = [p.clr_name if p.way is not None else None for p in self.parameters[:given]]
+        answer = MethodReturn(void=self.void, out=[None] * given, names=(*names, *[None] * (given - len(names))))
         if self.outs:
             values = list(value) if isinstance(value, tuple) else [value]
             if len(values) != len(self.outs) + (not self.void):
@@ -110,13 +118,55 @@ class Signature:
             answer.value = out.node(value, self.result)
         return answer
 
-    def fits(self, nodes: Sequence[Node], types: Sequence[str] | None) -> bool:
-        """Whether a call with these arguments, or this signature, can mean this method."""
+    def given(self, call: MethodCall) -> list[Node]:
+        """The arguments of a call, one for each parameter; those of a message in XML with their types."""
+        if call.names is None:
+            return list(call.args)
+        wanted = self._sent(call)
+        if len(wanted) != len(call.args):
+            names = ", ".join(parameter.clr_name for parameter in wanted)
+            raise InvalidArguments(
+                f"{self.method.where}: {len(call.args)} arguments came, and it has: {names or 'none'}"
+            )
+        nodes = iter(settle(call.args, [parameter.shape.clr for parameter in wanted]))
+        return [next(nodes) if parameter in wanted else None for parameter in self.parameters]
+
+    def _sent(self, call: MethodCall) -> list[Parameter]:
+        """The parameters that a call in XML has arguments for: those that only come back may be left out."""
+        if len(call.args) == len(self.parameters):
+            return self.parameters
+        return [parameter for parameter in self.parameters if parameter.way is not Made.OUT]
+
+    def answered(self, answer: MethodReturn) -> MethodReturn:
+        """An answer in XML as others are: with types, and a place for each parameter."""
+        came = answer.out if answer.void else [answer.value, *answer.out]
+        if self.void and not answer.void:
+            came = answer.out  # a void method's null
+        types = [] if self.void else [self.result.clr]
+        types += [self.parameters[at].shape.clr for at in self.outs]
+        if len(came) != len(types):
+            raise InvalidArguments(
+                f"{self.method.where}: the answer has {len(came)} values, and {len(types)} are expected"
+            )
+        nodes = settle(came, types)
+        made = MethodReturn(void=self.void, out=[None] * len(self.parameters))
+        if not self.void:
+            made.value = nodes.pop(0)
+        for at, node in zip(self.outs, nodes, strict=True):
+            made.out[at] = node
+        return made
+
+    def fits(self, call: MethodCall, types: Sequence[ClrName] | None) -> bool:
+        """Whether a call, which may name the types of its parameters, can mean this method."""
         if types is not None:
-            return [parameter.clr.bare for parameter in self.parameters] == list(types)
-        if len(nodes) != len(self.parameters):
+            if len(types) != len(self.parameters):
+                return False
+            same = _exactly if call.names is None else _roughly
+            return all(same(parameter, name) for parameter, name in zip(self.parameters, types, strict=True))
+        parameters = self.parameters if call.names is None else self._sent(call)
+        if len(call.args) != len(parameters):
             return False
-        return all(_fits(parameter.shape, node) for parameter, node in zip(self.parameters, nodes, strict=True))
+        return all(_fits(parameter.shape, node) for parameter, node in zip(parameters, call.args, strict=True))
 
     def __repr__(self) -> str:
         return f"<Signature {self.name}({', '.join(str(parameter.clr) for parameter in self.parameters)})>"
@@ -146,17 +196,18 @@ class Surface:
             raise InvalidArguments(f"{method.where} is a stream, or deletes: .NET Remoting has nothing like it")
         return signature
 
-    def choose(self, clr: str, nodes: Sequence[Node], types: Sequence[str] | None) -> Signature:
+    def choose(self, call: MethodCall) -> Signature:
         """The method that a call means."""
-        overloads = self._by_clr.get(clr, [])
+        overloads = self._by_clr.get(call.method, [])
         if len(overloads) == 1:
             return overloads[0]
-        fitting = [signature for signature in overloads if signature.fits(nodes, types)]
+        types = None if call.signature is None else [parse(name) for name in call.signature]
+        fitting = [signature for signature in overloads if signature.fits(call, types)]
         if len(fitting) == 1 or (fitting and types is None):
             return fitting[0]
         offered = ", ".join(sorted(self._by_clr)) if not overloads else ", ".join(map(repr, overloads))
         raise ObjectNotFound(
-            f"{self._contract.name} has no remote method {clr[:80]!r} for this call; it has: {offered}"
+            f"{self._contract.name} has no remote method {call.method[:80]!r} for this call; it has: {offered}"
         )
 
 
@@ -171,19 +222,32 @@ def _without_none(hint: Any) -> Any:  # an annotation
     return rest[0] if len(rest) == 1 else hint
 
 
+def _exactly(parameter: Parameter, said: ClrName) -> bool:
+    """Whether a type of a call's signature is a parameter's."""
+    return parameter.clr.bare == said.bare
+
+
+def _roughly(parameter: Parameter, said: ClrName) -> bool:
+    """The same in XML, where neither what an array is of is said, nor what is ref."""
+    own = parameter.shape.clr
+    return bool(own.ranks) if said.name == ARRAY else own.bare == said._replace(byref=False).bare
+
+
 def _fits(shape: Shape, node: Node) -> bool:
     if shape is ANYTHING:
         return True
     if node is None:
         return not isinstance(shape, Plain)
-    return _type_of(node).bare == shape.clr.bare
+    of = _type_of(node)
+    return of is None or of.bare == shape.clr.bare
 
 
-def _type_of(node: Node) -> ClrName:
+def _type_of(node: Node) -> ClrName | None:
+    """What a node is; None: it does not say so."""
     if isinstance(node, Primitive):
         return system(CLR_NAMES[node.kind])
     if isinstance(node, ClassNode | ArrayNode):
-        from rpcx.interop.dotnet.clrnames import parse
-
         return parse(node.name if isinstance(node, ClassNode) else node.type_name)
+    if isinstance(node, Untyped):
+        return parse(node.name) if node.name is not None else None
     return system(STRING if isinstance(node, str) else OBJECT)

@@ -37,10 +37,10 @@ def test_a_csharp_client_reads_and_renews_the_lease_of_an_object_here(mono, serv
     }
 
 
-def brief_lease(monkeypatch):
+def brief_lease(monkeypatch, seconds=0.3):
     from rpcx.interop.dotnet import appdomain
 
-    terms = rpcx.Lease(initial=0.3, renew_on_call=0.3, sponsorship_timeout=10)
+    terms = rpcx.Lease(initial=seconds, renew_on_call=0.3, sponsorship_timeout=10)
     monkeypatch.setattr(appdomain, "DEFAULT_LEASE", terms)
 
 

@@ -42,6 +42,12 @@ def test_values_of_every_kind_come_back_as_they_went(mono, url):
     assert len(facts) > 50
 
 
+def test_what_formatters_have_trouble_with_comes_back_as_it_went(mono, url):
+    facts = mono.run("client.exe", url, "odd")
+    assert {name: value for name, value in facts.items() if value != "True"} == {}
+    assert len(facts) > 40
+
+
 def test_calls_of_every_kind(mono, url):
     facts = mono.run("client.exe", url, "talk")
     assert facts == {

@@ -1,10 +1,12 @@
-// A server: prints its URL and serves until its input ends. "ipc NAME" serves over the IPC channel, otherwise TCP.
+// A server: prints its URL and serves until its input ends. "ipc NAME" serves over the IPC channel, "http" over the HTTP
+// channel with its own formatter, SOAP; otherwise TCP.
 using System;
 using System.Collections;
 using System.Collections.Generic;
 using System.Linq;
 using System.Runtime.Remoting;
 using System.Runtime.Remoting.Channels;
+using System.Runtime.Remoting.Channels.Http;
 using System.Runtime.Remoting.Channels.Ipc;
 using System.Runtime.Remoting.Channels.Tcp;
 using System.Runtime.Remoting.Lifetime;
@@ -169,6 +171,13 @@ public class Server
         {
             ChannelServices.RegisterChannel(new IpcChannel(new Hashtable { { "portName", args[1] } }, null, provider), false);
             url = "ipc://" + args[1];
+        }
+        else if (args.Length > 0 && args[0] == "http")
+        {
+            var soap = new SoapServerFormatterSinkProvider { TypeFilterLevel = TypeFilterLevel.Full, Next = provider };
+            var channel = new HttpChannel(new Hashtable { { "port", 0 }, { "bindTo", "127.0.0.1" } }, null, soap);
+            ChannelServices.RegisterChannel(channel, false);
+            url = ((ChannelDataStore)channel.ChannelData).ChannelUris[0];
         }
         else
         {
