@@ -8,6 +8,7 @@ import base64
 import datetime
 import json
 import random
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,8 +20,13 @@ from rpcx.abc import PeerFacts
 from rpcx.channels.urls import parse
 from rpcx.conformance.formatters import mutated
 from rpcx.errors import RpcxError
-from rpcx.interop.dotnet.framing import Frames, request
+from rpcx.interop.dotnet.appdomain import domain_of
+from rpcx.interop.dotnet.formatters import Formatter
+from rpcx.interop.dotnet.formatters import soap as soap_formatter
+from rpcx.interop.dotnet.framing import Frame, Frames, Operation, request
+from rpcx.interop.dotnet.http_wire import HttpClientWire, HttpServerWire
 from rpcx.interop.dotnet.reader import read as read_nrbf
+from rpcx.interop.dotnet.server import ServerSession
 from rpcx.protocol.connection import BATCH, BURST, CALL, ONEWAY, RELEASE, Connection
 from rpcx.protocol.frames import HEADER, FrameReader
 from rpcx.protocol.handshake import MAGIC, Limits, Offer
@@ -32,13 +38,15 @@ from rpcx.security.envelope import EnvelopeRefused, Header
 from rpcx.security.records import read_record
 from rpcx.sinks.formatters import JsonFormatter, MsgpackFormatter
 from rpcx.sinks.values import Values
-from tests.interop.dotnet import vectors
+from tests.interop.dotnet import soap_vectors, vectors
+from tests.interop.dotnet.shop import Values as Echoing
 
 VALUES = Values(lambda _: None, lambda fields: ("resolved", *fields))
 LIMITS = Limits(message=1 << 16, in_flight=8)
 VECTORS = json.loads((Path(__file__).parents[2] / "schemas" / "wire_vectors.json").read_text(encoding="utf-8"))
 FROM_VECTORS = [bytes.fromhex(vector["hex"]) for vector in VECTORS if vector["layer"] == "connection"]
 RECORDED = [value for value in vars(vectors).values() if isinstance(value, bytes)]
+BODY = f"{soap_vectors.START}<SOAP-ENV:Body>".encode(), f"</SOAP-ENV:Body>{soap_vectors.END}".encode()
 HELLO = next(data for data in FROM_VECTORS if data.startswith(MAGIC))
 
 
@@ -178,7 +186,7 @@ class Link:
 
 
 HOST = rpcx.Host(limits=LIMITS)
-HOST.register(Bank)
+HOST.register(Bank, Echoing)
 
 
 def endpoint(data: bytes) -> int:
@@ -192,6 +200,47 @@ def endpoint(data: bytes) -> int:
         end.outgoing()
     end.lost(rpcx.ConnectionLost("the end"))
     return link.answers
+
+
+class Strict(ServerSession):
+    """Answers refusals, and nothing else that goes wrong."""
+
+    def _send_fault(self, error: BaseException, formatter: Formatter) -> None:
+        if not isinstance(error, RpcxError):
+            raise error
+        super()._send_fault(error, formatter)
+
+
+def http(data: bytes) -> bytes:
+    """HTTP to a host with objects, and from a server; what the host answered."""
+    session = Strict(domain_of(HOST._realm), Link.facts, HttpServerWire(LIMITS.message), None)
+    link = Link()
+    session.attach(link, 0.0)
+    said = b""
+    for job in session.receive(data, 0.0):
+        link.spawn(job)
+        said += b"".join(session.outgoing())
+    said += b"".join(session.outgoing())
+    session.lost(rpcx.ConnectionLost("the end"))
+    client = HttpClientWire("127.0.0.1:1", LIMITS.message)
+    client.pack(Frame(Operation.REQUEST, b"", "x", "text/xml"))
+    allowing(RpcxError, lambda: list(client.receive(data)))
+    return said
+
+
+def posted(body: bytes, path: str = "/values") -> bytes:
+    """A call over HTTP."""
+    return b"POST %s HTTP/1.1\r\nHost: x\r\nContent-Type: text/xml\r\nContent-Length: %d\r\n\r\n" % (
+        path.encode(), len(body),
+    ) + body  # fmt: skip
+
+
+def soap(data: bytes) -> None:
+    """The inside of a call in SOAP, to an object that takes values of every kind; and the same as an answer."""
+    document = BODY[0] + data + BODY[1]
+    if len(document) <= LIMITS.message:
+        assert http(posted(document)).startswith(b"HTTP/1.1 ")
+    allowing(RpcxError, lambda: soap_formatter(None).read_return(document))
 
 
 def envelope(kind: int, value: object, call_id: int = 1) -> bytes:
@@ -234,6 +283,19 @@ TOKEN_SEEDS = [
     b'{"sub":"ann"}',
 ]
 
+SOAP_DOCUMENTS = [*soap_vectors.CALLS, *soap_vectors.RETURNS]
+SOAP_SEEDS = [
+    re.sub(rb".*<SOAP-ENV:Body>\s*|\s*</SOAP-ENV:Body>.*", b"", data, flags=re.DOTALL) for data in SOAP_DOCUMENTS
+]
+HTTP_SEEDS = [
+    posted(soap_vectors.DICTIONARY),
+    posted(soap_vectors.ZERO).replace(b"Host: x", b"Host: x\r\nExpect: 100-continue"),
+    b"POST / HTTP/1.1\r\nHost: x\r\nContent-Type: text/xml\r\nTransfer-Encoding: chunked\r\n\r\n3\r\n<a>\r\n0\r\n\r\n",
+    b"GET http://x/values?wsdl HTTP/1.0\r\n\r\n",
+    b"POST /values HTTP/1.1\r\nHost: x\r\nContent-Type: application/octet-stream\r\nContent-Length: 4\r\n\r\n\0\1\2\3",
+    b"HTTP/1.1 500 Oops\r\nContent-Type: text/xml\r\nKeep-Alive: timeout=15,max=100\r\nContent-Length: 4\r\n\r\n<a/>",
+]
+
 TARGETS: dict[str, tuple[Callable[[bytes], object], list[bytes]]] = {
     "frames": (frames, [*FROM_VECTORS]),
     "handshake": (handshake, [*FROM_VECTORS]),
@@ -250,6 +312,8 @@ TARGETS: dict[str, tuple[Callable[[bytes], object], list[bytes]]] = {
     "card": (card, [b"rpcxcrd1" + bytes([1, 0, 3]) + b"abc" + bytes(32 + 64)]),
     "nrbf": (nrbf, [*RECORDED]),
     "dotnet": (dotnet, [request(body, "/app/bank") for body in RECORDED]),
+    "soap": (soap, SOAP_SEEDS),
+    "http": (http, HTTP_SEEDS),
     "endpoint": (endpoint, ENDPOINT_SEEDS),
 }
 
@@ -271,6 +335,8 @@ def mutants(target: str, number: int, seed: int = 5) -> list[bytes]:
     made = []
     for count in range(number):
         data = mutated(chance.choice(seeds), chance, HEADER.size)
+        if target == "http" and count % 2:
+            data = posted(mutated(chance.choice(SOAP_DOCUMENTS), chance, HEADER.size))
         if target == "endpoint" and count % 2 and len(data) > HEADER.size:
             data = (len(data) - HEADER.size).to_bytes(4, "big") + data[4:]
         made.append(data)

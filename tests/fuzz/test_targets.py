@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from rpcx.protocol.connection import CALL
-from tests.fuzz.targets import HOST, TARGETS, endpoint, envelope, mutants
+from tests.fuzz.targets import HOST, TARGETS, endpoint, envelope, http, mutants, posted
+from tests.interop.dotnet import soap_vectors
 
 ROOT = Path(__file__).parents[2]
 
@@ -28,6 +29,8 @@ def test_changed_bytes_are_refused_and_nothing_else_happens(target, mutants_each
 def test_the_host_of_the_target_really_answers():
     """Else the mutants would prove nothing."""
     assert endpoint(envelope(CALL, ["bank", "anything", [1], None])) > 0
+    assert b"EchoDictionaryResponse" in http(posted(soap_vectors.DICTIONARY))
+    assert b"EchoPersonResponse" in http(posted(soap_vectors.PERSON))
     assert not HOST._realm.endpoints
 
 
