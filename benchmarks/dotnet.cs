@@ -1,10 +1,11 @@
-// One end of the .NET row: "serve PORT", or "call URL", which answers rounds as benchmarks/measure.py asks for them.
+// One end of the .NET rows: "serve PORT tcp" or "http", or "call URL", which answers rounds as benchmarks/measure.py asks for them.
 using System;
 using System.Collections;
 using System.Diagnostics;
 using System.Globalization;
 using System.Runtime.Remoting;
 using System.Runtime.Remoting.Channels;
+using System.Runtime.Remoting.Channels.Http;
 using System.Runtime.Remoting.Channels.Tcp;
 
 public class Bench : MarshalByRefObject
@@ -14,15 +15,16 @@ public class Bench : MarshalByRefObject
     public static void Main(string[] args)
     {
         if (args[0] == "serve")
-            Serve(int.Parse(args[1]));
+            Serve(int.Parse(args[1]), args[2]);
         else
             Call(args[1]);
     }
 
-    static void Serve(int port)
+    static void Serve(int port, string scheme)
     {
         var where = new Hashtable { { "port", port }, { "bindTo", "127.0.0.1" } };
-        ChannelServices.RegisterChannel(new TcpChannel(where, null, null), false);
+        var channel = scheme == "http" ? (IChannel)new HttpChannel(where, null, null) : new TcpChannel(where, null, null);
+        ChannelServices.RegisterChannel(channel, false);
         RemotingConfiguration.RegisterWellKnownServiceType(typeof(Bench), "bench", WellKnownObjectMode.Singleton);
         Console.WriteLine("ready");
         System.Threading.Thread.Sleep(System.Threading.Timeout.Infinite);

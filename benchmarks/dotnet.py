@@ -1,4 +1,4 @@
-"""The same call by .NET Remoting's protocol, each end by Mono and by rpcx.
+"""The same call by .NET Remoting's protocol, each end by Mono and by rpcx: binary over TCP, and SOAP over HTTP.
 
 Mono's programs are compiled once for a run, and take the place of the Python process that was to serve or to call: so
 they have its core and its pipes.
@@ -13,7 +13,10 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-MISSING = "Mono is not installed: apt-get install mono-runtime mono-mcs libmono-system-runtime4.0-cil"
+MISSING = (
+    "Mono is not installed: apt-get install mono-runtime mono-mcs libmono-system-runtime4.0-cil "
+    "libmono-system-runtime-serialization-formatters-soap4.0-cil"
+)
 SOURCE = Path(__file__).with_suffix(".cs")
 
 
@@ -35,14 +38,14 @@ def program() -> str:
     return made
 
 
-def serve_mono(place: Any) -> None:
+def serve_mono(place: Any, scheme: str = "tcp") -> None:
     _, port, made = place
-    os.execvp("mono", ["mono", made, "serve", str(port)])
+    os.execvp("mono", ["mono", made, "serve", str(port), scheme])
 
 
-def client_mono(place: Any) -> Any:
+def client_mono(place: Any, scheme: str = "tcp") -> Any:
     host, port, made = place
-    os.execvp("mono", ["mono", made, "call", f"tcp://{host}:{port}/bench"])
+    os.execvp("mono", ["mono", made, "call", f"{scheme}://{host}:{port}/bench"])
 
 
 def _rpcx_class() -> type:
@@ -58,21 +61,34 @@ def _rpcx_class() -> type:
     return Bench
 
 
-def serve_rpcx(place: Any) -> None:
+def serve_rpcx(place: Any, scheme: str = "tcp") -> None:
     import rpcx
     from benchmarks.peers import ready
 
     host = rpcx.Host()
     host.register(_rpcx_class())
-    host.listen(f"dotnet+tcp://{place[0]}:{place[1]}")
+    host.listen(f"dotnet+{scheme}://{place[0]}:{place[1]}")
     with host:
         ready()
         host.wait()
 
 
-def client_rpcx(place: Any) -> Any:
+def client_rpcx(place: Any, scheme: str = "tcp") -> Any:
     import rpcx
     from benchmarks.peers import Client
 
-    bench: Any = rpcx.connect(f"dotnet+tcp://{place[0]}:{place[1]}").get(_rpcx_class(), "bench")
+    bench: Any = rpcx.connect(f"dotnet+{scheme}://{place[0]}:{place[1]}").get(_rpcx_class(), "bench")
     return Client(lambda: bench.add(1, 2), None)
+
+
+#: name → (what brings it, server, client), as in `benchmarks.peers`.
+PEERS: dict[str, tuple[str, Any, Any]] = {
+    f"{client} to {server}{suffix}": (
+        "Mono" if "Mono" in (client, server) else "rpcx",
+        functools.partial(serve, scheme=scheme),
+        functools.partial(call, scheme=scheme),
+    )
+    for scheme, suffix in (("tcp", ""), ("http", ", SOAP"))
+    for client, call in (("Mono", client_mono), ("rpcx", client_rpcx))
+    for server, serve in (("Mono", serve_mono), ("rpcx", serve_rpcx))
+}

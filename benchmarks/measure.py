@@ -20,6 +20,7 @@ from benchmarks import peers
 
 MEGABYTE = 1 << 20
 DOTNET = ("Mono to Mono", "Mono to rpcx", "rpcx to Mono", "rpcx to rpcx")
+SOAP = tuple(f"{name}, SOAP" for name in DOTNET)
 CORES = {"two": ({0}, {1}), "one": ({0}, {0})}  # of (clients, servers)
 
 
@@ -48,6 +49,7 @@ ROWS = {
         Row("echo", "echo of 1 MiB, two cores, TCP", "two", "echo", 1),
         Row("tls", "sequential add, two cores, TLS beside plain TCP", "two", "add", 1, ("rpcx-tls", "rpcx")),
         Row("dotnet", ".NET's protocol: sequential Add(int, int), two cores, TCP", "two", "add", 1, DOTNET),
+        Row("soap", ".NET's protocol: sequential Add(int, int), two cores, SOAP over HTTP", "two", "add", 1, SOAP),
         Row("tlsecho", "echo of 1 MiB, two cores, TLS beside plain TCP", "two", "echo", 1, ("rpcx-tls", "rpcx")),
     )
 }

@@ -339,7 +339,7 @@ def client_ice(place: Any) -> Client:
 
 
 #: Measured in rows of their own: over a Unix socket or pipe; over TLS, with both keys proved; by .NET's protocol.
-VARIANTS = ("-unix", "-tls", " to Mono", " to rpcx")
+VARIANTS = ("-unix", "-tls", " to Mono", " to rpcx", ", SOAP")
 
 #: name → (distribution that brings it, server, client); see VARIANTS.
 PEERS: dict[str, tuple[str, Callable[[Any], None], Callable[[Any], Client]]] = {
@@ -354,10 +354,7 @@ PEERS: dict[str, tuple[str, Callable[[Any], None], Callable[[Any], Client]]] = {
     "zeroc-ice": ("zeroc-ice", serve_ice, client_ice),
     "thriftpy2": ("thriftpy2", serve_thriftpy2, client_thriftpy2),
     "managers": ("", serve_managers, client_managers),
-    "Mono to Mono": ("Mono", dotnet.serve_mono, dotnet.client_mono),
-    "Mono to rpcx": ("Mono", dotnet.serve_rpcx, dotnet.client_mono),
-    "rpcx to Mono": ("Mono", dotnet.serve_mono, dotnet.client_rpcx),
-    "rpcx to rpcx": ("rpcx", dotnet.serve_rpcx, dotnet.client_rpcx),
+    **dotnet.PEERS,
 }
 
 
