@@ -1,11 +1,11 @@
-// The old client. It is compiled once, and never again.
+// The old client. It is compiled once, and never again; where the server is, tcp:// or http://, its configuration says.
 using System;
 
 public class Client
 {
     public static void Main(string[] args)
     {
-        var remote = (RemoteObjectDef)Activator.GetObject(typeof(RemoteObjectDef), "tcp://localhost:" + args[0] + "/RemoteObjectURL");
+        var remote = (RemoteObjectDef)Activator.GetObject(typeof(RemoteObjectDef), args[0] + "/RemoteObjectURL");
         Console.WriteLine(remote.GetValue());
         remote.SetValue("000");
     }

@@ -1,6 +1,6 @@
 """Move a live system from .NET Remoting to rpcx, step by step, without touching its C# clients.
 
-Needs Mono's compiler and runtime (Debian: apt-get install mono-runtime mono-mcs libmono-system-runtime4.0-cil).
+Needs Mono's compiler and runtime (`PACKAGES`, on Debian), and ``pip install 'rpcx[dotnet]'``.
 """
 
 import shutil
@@ -15,12 +15,15 @@ import rpcx
 from examples.dotnet.contract import RemoteObject
 
 HERE = Path(__file__).parent
+PACKAGES = (
+    "mono-runtime mono-mcs libmono-system-runtime4.0-cil libmono-system-runtime-serialization-formatters-soap4.0-cil"
+)
 
 
 def main() -> None:
     """All steps, one after the other."""
     if not (shutil.which("mono") and shutil.which("mcs")):
-        print("skipped: this example needs Mono: apt-get install mono-runtime mono-mcs libmono-system-runtime4.0-cil")
+        print(f"skipped: this example needs Mono: apt-get install {PACKAGES}")
         return
     with tempfile.TemporaryDirectory() as directory:
         built = Path(directory)
@@ -37,7 +40,7 @@ def new_programs_in_python(built: Path, port: int) -> None:
         with rpcx.connect(f"dotnet+tcp://localhost:{port}") as server:
             remote = server.get(RemoteObject, "RemoteObjectURL")
             remote.set_value("from Python")
-        print("C# client, C# server:", old_client(built, port))
+        print("C# client, C# server:", old_client(built, f"tcp://localhost:{port}"))
 
 
 def server_in_python(built: Path, port: int) -> None:
@@ -45,14 +48,16 @@ def server_in_python(built: Path, port: int) -> None:
     host = rpcx.Host()
     host.register(RemoteObject)
     host.listen(f"dotnet+tcp://localhost:{port}")
+    web = host.listen("dotnet+http://localhost:0")
     host.listen("pipe://moving")
     with host:
-        print("C# client, Python server:", old_client(built, port))
+        print("C# client, Python server:", old_client(built, f"tcp://localhost:{port}"))
         with rpcx.connect("pipe://moving") as server:
             remote = server.get(RemoteObject)
             print("Python client, Python server:", remote.get_value())
             remote.set_value("from a pipe")
-        print("C# client, the same object:", old_client(built, port))
+        print("C# client, the same object:", old_client(built, f"tcp://localhost:{port}"))
+        print("C# client, the same object over HTTP:", old_client(built, web.removeprefix("dotnet+")))
 
 
 def without_dotnet() -> None:
@@ -93,9 +98,9 @@ def old_server(built: Path, port: int) -> Iterator[None]:
             process.kill()
 
 
-def old_client(built: Path, port: int) -> str:
+def old_client(built: Path, url: str) -> str:
     """What the C# client says: the value it found. It leaves 000."""
-    command = ["mono", str(built / "client.exe"), str(port)]
+    command = ["mono", str(built / "client.exe"), url]
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
 
 

@@ -30,6 +30,7 @@ def test_every_step_runs_with_a_client_that_is_never_changed():
         "C# client, Python server: nothing yet",
         "Python client, Python server: 000",
         "C# client, the same object: from a pipe",
+        "C# client, the same object over HTTP: 000",
         "Python client, Python server, no .NET: one message",
     ]
 
