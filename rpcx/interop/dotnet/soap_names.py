@@ -89,7 +89,7 @@ def type_of(name: XmlName) -> TypeName:
         return TypeName(str(name._replace(local=local)))
     kind, _, where = name.space.removeprefix(CLR).partition("/")
     if kind == "ns":
-        return TypeName(f"{unquote(where)}.{local}")
+        return TypeName(f"{unquote(where)}.{local}" if where else local)
     if kind == "assem":
         return TypeName(local, _assembly(where))
     space, _, assembly = where.rpartition("/")
@@ -101,10 +101,11 @@ def _assembly(text: str) -> str | None:
     return None if name.partition(",")[0] == "mscorlib" else name
 
 
-def name_of(name: str, assembly: str | None) -> XmlName:
-    """The name of a type that is none of XML Schema's."""
-    base, ranks = _ranks(name)
-    space, dot, _ = base.partition("[")[0].rpartition(".")  # generic arguments have dots of their own
+def name_of(name: str, assembly: str | None, *, tag: bool = False) -> XmlName:
+    """The name of a type that is none of XML Schema's; ``tag``: as that of an element, which no array has."""
+    base, ranks = (name, "") if tag else _ranks(name)
+    before = base[:-1].partition("[")[0]  # generic arguments have dots of their own, and one at the end parts nothing
+    space, dot, _ = before.rpartition(".")
     local = encoded(base[len(space) + len(dot) :]) + ranks
     if assembly is None:
         return XmlName(f"{CLR}ns/{space}", local)

@@ -102,13 +102,13 @@ class SoapWriter:
             return known
         return self._clr_name(name, assembly)
 
-    def _clr_name(self, name: str, assembly: str | None) -> str:
+    def _clr_name(self, name: str, assembly: str | None, *, tag: bool = False) -> str:
         if self._dialect is Dialect.MICROSOFT and "`" in name:
             raise ValueError(
                 f"{name.partition('[')[0]} is a generic type, and .NET's SoapFormatter has none: use dotnet.Array, "
                 "ArrayList or Hashtable, or connect with ?formatter=binary"
             )
-        space, local = name_of(name, assembly)
+        space, local = name_of(name, assembly, tag=tag)
         return f"{self.prefix(space)}:{local}"
 
     # --- values --------------------------------------------------------------------------------------------------
@@ -216,7 +216,7 @@ class SoapWriter:
         return made, first
 
     def _instance(self, node: ClassNode) -> list[Object]:
-        tag = "xsd:anyType" if node.name == OBJECT else self._clr_name(node.name, node.assembly)
+        tag = "xsd:anyType" if node.name == OBJECT else self._clr_name(node.name, node.assembly, tag=True)
         self._out.append(f'<{tag} id="ref-{self._ids[id(node)]}">')
         self._members(node, 0)
         self._out.append(f"</{tag}>")

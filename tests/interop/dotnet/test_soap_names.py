@@ -1,5 +1,7 @@
 """Types of .NET as names of XML."""
 
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -31,11 +33,21 @@ LIST = f"System.Collections.Generic.List`1[[System.Int32, {MSCORLIB}]]"
         ("Basic", "probe", f"{CLR}assem/probe", "Basic"),
         ("System.Int32[][,]", None, f"{CLR}ns/System", "Int32[][,]"),
         ("Shop.Point[]", "s", f"{CLR}nsassem/Shop/s", "Point[]"),
+        ("Shop..", "s", f"{CLR}nsassem/Shop/s", "_x002E_"),
+        ("Shop.[", "s", f"{CLR}nsassem/Shop/s", "_x005B_"),
+        ("Alone", None, f"{CLR}ns/", "Alone"),
     ],
 )
 def test_a_type_is_a_name_behind_where_it_lives(name, assembly, space, local):
     assert name_of(name, assembly) == XmlName(space, local)
     assert type_of(XmlName(space, local)) == TypeName(name, assembly)
+
+
+@pytest.mark.parametrize("name", ["Shop.Point[]", "Shop.[]", "Shop.[,]"])
+def test_the_name_of_an_element_has_no_brackets(name):
+    space, local = name_of(name, "s", tag=True)
+    assert re.fullmatch(r"\w+", local)
+    assert type_of(XmlName(space, local)) == TypeName(name, "s")
 
 
 def test_a_generic_type_is_read_wherever_its_name_is_cut():
