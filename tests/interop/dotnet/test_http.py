@@ -189,7 +189,8 @@ def test_a_client_on_another_address_is_served_where_it_is_allowed_to_come_from(
     host = rpcx.Host(allow={"*"})
     host.register(RemoteObjectDef, Talk, Radio)
     anywhere = "dotnet+http://0.0.0.0:0/app?callbacks=yes"
-    port = serving(host, anywhere, allow_from=[f"{address}/32"]).partition("0.0.0.0:")[2].partition("/")[0]
+    url = serving(host, anywhere, insecure=True, allow_from=[f"{address}/32"])
+    port = url.partition("0.0.0.0:")[2].partition("/")[0]
     facts = mono.run("client.exe", f"http://{address}:{port}/app", "listening", "classic", "radio")
     assert facts["classic"] == "000"
     assert facts["heard"].startswith("hello,event again,again")
@@ -243,12 +244,12 @@ def check_values(values):
 
 
 def test_a_python_client_sends_and_gets_values_of_every_kind(there):
-    with rpcx.connect(there, insecure=True) as server:
+    with rpcx.connect(there) as server:
         check_values(server.get(Values, "values"))
 
 
 def test_what_monos_formatter_cannot_do_is_told(there):
-    with rpcx.connect(there, insecure=True) as server:
+    with rpcx.connect(there) as server:
         values = server.get(Values, "values")
         with pytest.raises(TypeError, match=r"Invalid cast from 'System\.Int32' to 'System\.Nullable"):
             values.echo_maybe(5)
@@ -274,7 +275,7 @@ def check_talk(talk):
 
 
 def test_a_python_client_calls_csharp(there):
-    with rpcx.connect(there, insecure=True) as server:
+    with rpcx.connect(there) as server:
         remote = server.get(RemoteObjectDef, "RemoteObjectURL")
         remote.set_value("000")
         assert remote.get_value() == "000"
@@ -293,7 +294,7 @@ def test_a_python_client_calls_csharp(there):
 
 
 def test_oneway_calls_arrive_in_order(there):
-    with rpcx.connect(there, insecure=True) as server:
+    with rpcx.connect(there) as server:
         talk = server.get(Talk, "talk")
         before = talk.notes()
         for number in range(20):
@@ -306,7 +307,7 @@ def test_oneway_calls_arrive_in_order(there):
 
 
 def test_a_python_client_is_called_back(there):
-    with rpcx.connect(f"{there}?callbacks=yes", insecure=True) as server:
+    with rpcx.connect(f"{there}?callbacks=yes") as server:
         radio, listener = server.get(Radio, "radio"), Listener()
         radio.listen(listener)
         assert radio.say("hello") == 5
@@ -322,12 +323,12 @@ def test_a_python_client_is_called_back(there):
 
 
 def test_a_python_client_that_listens_nowhere_passes_no_objects(there):
-    with rpcx.connect(there, insecure=True) as server, pytest.raises(AccessDenied, match="callbacks=yes"):
+    with rpcx.connect(there) as server, pytest.raises(AccessDenied, match="callbacks=yes"):
         server.get(Radio, "radio").listen(Listener())
 
 
 def test_calls_at_the_same_time_take_several_connections_and_survive_their_ends(there):
-    with rpcx.connect(there, insecure=True) as server, ThreadPoolExecutor(20) as threads:
+    with rpcx.connect(there) as server, ThreadPoolExecutor(20) as threads:
         talk = server.get(Talk, "talk")
 
         def fail(_):
@@ -349,7 +350,7 @@ def test_calls_at_the_same_time_take_several_connections_and_survive_their_ends(
 
 
 def test_who_gives_up_leaves_the_others_alone(there):
-    with rpcx.connect(there, insecure=True) as server:
+    with rpcx.connect(there) as server:
         talk = server.get(Talk, "talk")
         with rpcx.options(timeout=0.3), pytest.raises(CallTimeout):
             talk.fail("Sleep")
@@ -357,7 +358,7 @@ def test_who_gives_up_leaves_the_others_alone(there):
 
 
 async def in_a_loop(url):
-    async with aio.connect(url, insecure=True) as server:
+    async with aio.connect(url) as server:
         talk = server.get(Talk, "talk")
         assert await talk.join_texts("a", "b") == "a and b"
         assert [len(text) for text in await asyncio.gather(*(talk.join_number("a", n) for n in range(30)))] == list(
@@ -378,7 +379,7 @@ def test_the_same_in_a_loop(there):
 
 @pytest.mark.parametrize("query", ["", "?formatter=soap", "?formatter=binary"])
 def test_both_ends_in_python(url, query):
-    with rpcx.connect(f"dotnet+{url}{query}", insecure=True) as server:
+    with rpcx.connect(f"dotnet+{url}{query}") as server:
         check_talk(server.get(Talk, "talk"))
         check_values(server.get(Values, "values"))
         values = server.get(Values, "values")
@@ -389,11 +390,11 @@ def test_both_ends_in_python(url, query):
 
 def test_a_formatter_that_is_not_there_is_told(url):
     with pytest.raises(ValueError, match="formatter=json is not known; soap or binary"):
-        rpcx.connect(f"dotnet+{url}?formatter=json", insecure=True)
+        rpcx.connect(f"dotnet+{url}?formatter=json")
 
 
 def test_oneway_calls_are_accepted_and_run_in_order(url):
-    with rpcx.connect(f"dotnet+{url}", insecure=True) as server:
+    with rpcx.connect(f"dotnet+{url}") as server:
         talk = server.get(Talk, "talk")
         for number in range(100):
             talk.note(str(number))
@@ -407,7 +408,7 @@ def test_a_host_in_a_loop():
     async def both():
         host = rpcx.Host()
         host.register(Talk)
-        where = host.listen(URL, insecure=True)
+        where = host.listen(URL)
         async with host:
             await in_a_loop(where)
 
@@ -417,7 +418,7 @@ def test_a_host_in_a_loop():
 def test_over_tcp_nothing_of_it_is_imported():
     program = (
         "import sys, rpcx; from rpcx import dotnet\n"
-        "host = rpcx.Host(); host.listen('dotnet+tcp://127.0.0.1:0', insecure=True); host.close()\n"
+        "host = rpcx.Host(); host.listen('dotnet+tcp://127.0.0.1:0'); host.close()\n"
         "print(sorted({'lxml', 'h11', 'rpcx.interop.dotnet.soap'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
@@ -428,7 +429,7 @@ def test_what_it_needs_is_told_where_it_is_missing():
     program = (
         "import sys; sys.modules['lxml'] = None\n"
         "import rpcx\n"
-        "try: rpcx.connect('dotnet+http://127.0.0.1:1', insecure=True)\n"
+        "try: rpcx.connect('dotnet+http://127.0.0.1:1')\n"
         "except ModuleNotFoundError as error: print(error)"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
@@ -438,26 +439,11 @@ def test_what_it_needs_is_told_where_it_is_missing():
 # --- who may come -------------------------------------------------------------------------------------------------
 
 
-def test_plain_http_needs_to_be_allowed_and_loopback():
-    with pytest.raises(
-        AccessDenied, match=r"\.NET Remoting over HTTP neither encrypts nor knows who calls.*insecure=True"
-    ):
-        rpcx.connect("dotnet+http://127.0.0.1:1")
-    with pytest.raises(AccessDenied, match="no loopback address"):
-        rpcx.connect("dotnet+http://192.0.2.1:80", insecure=True)
-    host = rpcx.Host()
-    with pytest.raises(AccessDenied, match="insecure=True"):
-        host.listen("dotnet+http://127.0.0.1:0")
-    with pytest.raises(AccessDenied, match="allow_from"):
-        host.listen("dotnet+http://0.0.0.0:0", insecure=True)
-    host.close()
-
-
 def test_nobody_there():
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
     with pytest.raises(NotSent):
-        rpcx.connect(f"dotnet+http://127.0.0.1:{port}", insecure=True)
+        rpcx.connect(f"dotnet+http://127.0.0.1:{port}")
 
 
 # --- strangers ----------------------------------------------------------------------------------------------------
@@ -673,7 +659,7 @@ def response(line, body=b"", content="text/html"):
     ],
 )
 def test_an_answer_that_is_none_is_told(answer, error, reason, executed):
-    with pretending(answer) as url, rpcx.connect(url, insecure=True) as server:
+    with pretending(answer) as url, rpcx.connect(url) as server:
         with pytest.raises(error, match=reason) as caught:
             server.get(Talk, "talk").notes()
         assert executed is None or caught.value.executed == executed
@@ -683,7 +669,7 @@ def test_an_idle_connection_is_left_before_the_server_ends_it(monkeypatch):
     monkeypatch.setattr(caller, "MARGIN_SECONDS", 0.3)
     body = vectors.recorded('<NotesResponse xmlns="urn:x"><return xmlns="">done</return></NotesResponse>')
     kept = response(b"200 OK\r\nKeep-Alive: timeout=0", body, "text/xml")
-    with pretending(kept, kept) as url, rpcx.connect(url, insecure=True) as server:
+    with pretending(kept, kept) as url, rpcx.connect(url) as server:
         talk = server.get(Talk, "talk")
         assert talk.notes() == "done"
         lines = talk._rpcx_ref.endpoint.lines
@@ -700,7 +686,7 @@ def test_the_same_in_a_loop_of_ones_own(monkeypatch):
     kept = response(b"200 OK\r\nKeep-Alive: timeout=0", body, "text/xml")
 
     async def twice(url):
-        async with aio.connect(url, insecure=True) as server:
+        async with aio.connect(url) as server:
             talk = server.get(Talk, "talk")
             assert await talk.notes() == "done"
             async with asyncio.timeout(10):
