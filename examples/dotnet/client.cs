@@ -8,5 +8,6 @@ public class Client
         var remote = (RemoteObjectDef)Activator.GetObject(typeof(RemoteObjectDef), args[0] + "/RemoteObjectURL");
         Console.WriteLine(remote.GetValue());
         remote.SetValue("000");
+        Console.WriteLine("left 000");
     }
 }

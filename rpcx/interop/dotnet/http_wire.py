@@ -5,13 +5,16 @@ on a connection, and the next may come when it is answered: who sends ahead is r
 that are no calls (another method, another type of content, a browser's) get the status that says why; the connection
 stays, unless its bytes cannot be told apart any more.
 
-A browser lets any page send to this machine, and says so (``Origin``, ``Sec-Fetch-…``): such requests are refused, so
-that no page calls what listens on loopback.
+A browser lets any page send to this machine, also to a port that is for this user's own processes. So a call must be
+what no page can send: it has no ``Origin`` and no ``Sec-Fetch-…``, which browsers add; a type of content, and with SOAP
+the ``SOAPAction``, that a page may send nowhere but home unless the server agrees (to an ``OPTIONS``, which is refused
+here); and in ``Host`` a name of this machine, since a page's home may be any name that leads here.
 """
 
+import ipaddress
 import re
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from http import HTTPStatus
 from typing import Any, Final
 from urllib.parse import quote, unquote
@@ -29,11 +32,20 @@ OWN: Final = frozenset({  # headers that are HTTP's, or said otherwise in a fram
     "host", "content-type", "content-length", "transfer-encoding", "connection", "keep-alive", "expect", "date",
     "server", "user-agent", "accept", "accept-encoding",
 })  # fmt: skip
-AHEAD: Final = "HTTP: a request before the last one was answered; .NET does not pipeline"
+ACTION: Final = b"soapaction"  # SOAP 1.1, section 6.1.1: every request has it
+LOCAL: Final = "localhost"
+_HOST: Final = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([^\[\]:@/\s]+))(?::[0-9]*)?")  # RFC 9110, section 7.2
 REASON: Final = 2000  # bytes of a refusal that are kept
 _TAG: Final = re.compile(r"<[^<>]*>")
 
 Event = Any  # h11 exports its events' classes, and a base class for none of them
+
+
+class SentAhead(ProtocolError):
+    """A request came before the last one was answered."""
+
+    def __init__(self) -> None:
+        super().__init__("HTTP: a request before the last one was answered; .NET does not pipeline")
 
 
 class _Http:
@@ -83,6 +95,8 @@ class _Http:
             self._machine.receive_data(data)
             while True:
                 event = self._machine.next_event()
+                if event is h11.PAUSED and self._machine.trailing_data[0]:
+                    raise SentAhead
                 if event is h11.NEED_DATA or event is h11.PAUSED:
                     return
                 yield event
@@ -122,34 +136,36 @@ class _Http:
 
 
 class HttpServerWire(_Http):
-    """Requests in, responses out."""
+    """Requests in, responses out.
 
-    def __init__(self, message: int = MESSAGE) -> None:
+    Args:
+        message: bytes that one body may have.
+        names: of this machine in URLs, in lower case, beside its addresses and ``localhost``.
+    """
+
+    def __init__(self, message: int = MESSAGE, names: Collection[str] = ()) -> None:
         super().__init__(h11.SERVER, message)
+        self._names = names
         self._refused: tuple[HTTPStatus, str] | None = None  # what to say to the request under way
 
     def receive(self, data: bytes) -> Iterator[Frame | bytes]:
         if self.over:
             return  # the rest of what was refused
-        if self._ahead(data):
-            raise ProtocolError(AHEAD)
+        if data and self._machine.their_state not in (h11.IDLE, h11.SEND_BODY):
+            raise SentAhead
         try:
             yield from super().receive(data)
+        except SentAhead:
+            raise  # the answer that is due is the call's
         except ProtocolError as error:
             hint = getattr(error.__cause__, "error_status_hint", HTTPStatus.BAD_REQUEST)
             yield from self._last_word(HTTPStatus(hint), str(error))
             raise
-        if self._ahead(self._machine.trailing_data[0]):
-            raise ProtocolError(AHEAD)
-
-    def _ahead(self, data: bytes) -> bool:
-        """Whether there is more than the request that is to be answered first."""
-        return bool(data) and not self.over and self._machine.their_state not in (h11.IDLE, h11.SEND_BODY)
 
     def _event(self, event: Event) -> Sequence[Frame | bytes]:
         if isinstance(event, h11.Request):
             self._begin(event)
-            self._refused = _reason_to_refuse(event, self._most)
+            self._refused = self._reason_to_refuse(event)
             if self._machine.they_are_waiting_for_100_continue:
                 return self._go_ahead()
         elif isinstance(event, h11.Data):
@@ -175,6 +191,39 @@ class HttpServerWire(_Http):
             Operation.REQUEST, b"".join(self._body), _path(head.target), _content_type(head)[0],
             custom=_custom(head), agent=agent or "",
         )  # fmt: skip
+
+    def _reason_to_refuse(self, head: Event) -> tuple[HTTPStatus, str] | None:
+        """Why a request is no call."""
+        names = [name for name, _ in head.headers]
+        if len(names) > HEADERS:
+            return HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, f"more than {HEADERS} headers"
+        if any(name in names for name in BROWSER):
+            return HTTPStatus.FORBIDDEN, "pages in a browser are not served"
+        host = _header(head, b"host")  # HTTP/1.1 has one, h11 sees to it; before that no browser is left
+        if host is not None and not self._is_called(host):
+            return HTTPStatus.MISDIRECTED_REQUEST, f"this is not {host[:80]!r}; if it is, listen with ?names= and that"
+        if head.method != b"POST":
+            return HTTPStatus.METHOD_NOT_ALLOWED, "calls are POSTed; nothing else is here"
+        if _header(head, b"content-encoding") not in (None, "identity"):
+            return HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "content that is encoded is not taken"
+        content, charset = _content_type(head)
+        if content not in self.content_types or charset not in CHARSETS:
+            return HTTPStatus.UNSUPPORTED_MEDIA_TYPE, f"a call is {XML} in UTF-8 (SOAP 1.1), or {BINARY}"
+        if content == XML and ACTION not in names:
+            return HTTPStatus.BAD_REQUEST, "SOAP 1.1 has a SOAPAction header, which may be empty"
+        if int(_header(head, b"content-length") or 0) > self._most:
+            return HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"more than {self._most} bytes"
+        if not _path(head.target).strip("/"):
+            return HTTPStatus.NOT_FOUND, "the path names no object"
+        return None
+
+    def _is_called(self, host: str) -> bool:
+        """Whether a ``Host`` is this machine, by an address or by name. Only a name can have been led here."""
+        found = _HOST.fullmatch(host)
+        if found is None:
+            return False
+        name = (found[1] or found[2]).lower().rstrip(".")
+        return name == LOCAL or name in self._names or _is_address(name)
 
     # --- answers -------------------------------------------------------------------------------------------------
 
@@ -218,27 +267,6 @@ class HttpServerWire(_Http):
             if self._machine.our_state in (h11.IDLE, h11.SEND_RESPONSE):
                 yield from self._refuse(ends=True)
         self.over = True
-
-
-def _reason_to_refuse(head: Event, most: int) -> tuple[HTTPStatus, str] | None:
-    """Why a request is no call."""
-    names = [name for name, _ in head.headers]
-    if len(names) > HEADERS:
-        return HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, f"more than {HEADERS} headers"
-    if any(name in names for name in BROWSER):
-        return HTTPStatus.FORBIDDEN, "pages in a browser are not served"
-    if head.method != b"POST":
-        return HTTPStatus.METHOD_NOT_ALLOWED, "calls are POSTed; nothing else is here"
-    if _header(head, b"content-encoding") not in (None, "identity"):
-        return HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "content that is encoded is not taken"
-    content, charset = _content_type(head)
-    if content not in _Http.content_types or charset not in CHARSETS:
-        return HTTPStatus.UNSUPPORTED_MEDIA_TYPE, f"a call is {XML} in UTF-8 (SOAP 1.1), or {BINARY}"
-    if int(_header(head, b"content-length") or 0) > most:
-        return HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"more than {most} bytes"
-    if not _path(head.target).strip("/"):
-        return HTTPStatus.NOT_FOUND, "the path names no object"
-    return None
 
 
 # --- the client's end -------------------------------------------------------------------------------------------
@@ -342,6 +370,14 @@ def _content_type(head: Event) -> tuple[str, str]:
 def _custom(head: Event) -> dict[str, str]:
     names = ((name.decode("latin-1"), value.decode("latin-1")) for name, value in head.headers)
     return {name: value for name, value in names if name not in OWN}
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
 
 
 def _path(target: bytes | str) -> str:

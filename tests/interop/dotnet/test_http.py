@@ -449,6 +449,9 @@ def test_nobody_there():
 # --- strangers ----------------------------------------------------------------------------------------------------
 
 
+ACTION = 'SOAPAction: ""\r\n'
+
+
 class Raw:
     """A connection that says what it likes."""
 
@@ -462,8 +465,8 @@ class Raw:
     def __exit__(self, *_):
         self.sock.close()
 
-    def post(self, body=b"", path="/app/talk", content="text/xml", method="POST", more=""):
-        head = f"{method} {path} HTTP/1.1\r\nHost: x\r\nContent-Type: {content}\r\n{more}"
+    def post(self, body=b"", path="/app/talk", content="text/xml", method="POST", host="localhost", more=ACTION):
+        head = f"{method} {path} HTTP/1.1\r\nHost: {host}\r\nContent-Type: {content}\r\n{more}"
         self.sock.sendall(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
         return self.answer()
 
@@ -506,6 +509,7 @@ def test_a_client_of_another_kind_needs_to_say_no_types(url):
 
 MICROSOFT = (
     "User-Agent: Mozilla/4.0+(compatible; MSIE 6.0; Windows 6.2.9200.0; MS .NET Remoting; MS .NET CLR 4.0.30319)\r\n"
+    f"{ACTION}"
 )
 
 
@@ -513,7 +517,7 @@ def test_each_kind_of_client_is_answered_as_it_reads(url):
     time_ = call("EchoTime", ("v", "2024-02-29T12:00:00Z"))
     with Raw(url) as raw:
         assert b'xsi:type="xsd:dateTime">2024' in raw.post(time_, "/values", more=MICROSOFT)[1]
-        assert b":DateTime id=" in raw.post(time_, "/values", more="User-Agent: Mono Remoting\r\n")[1]
+        assert b":DateTime id=" in raw.post(time_, "/values", more=f"User-Agent: Mono Remoting\r\n{ACTION}")[1]
         status, body = raw.post(vectors.DICTIONARY, "/values", more=MICROSOFT)
         assert status == 500
         assert b"is a generic type, and .NET's SoapFormatter has none" in body
@@ -561,7 +565,8 @@ def test_an_unknown_type_is_an_error_that_names_it(url):
     ("how", "status"),
     [
         ({"method": "GET"}, 405), ({"method": "OPTIONS"}, 405), ({"content": "application/x-www-form-urlencoded"}, 415),
-        ({"more": "Origin: http://evil.example\r\n"}, 403), ({"path": "/"}, 404),
+        ({"more": f"Origin: http://evil.example\r\n{ACTION}"}, 403), ({"more": f"Sec-Fetch-Mode: cors\r\n{ACTION}"}, 403),
+        ({"content": "text/plain"}, 415), ({"more": ""}, 400), ({"host": "evil.example"}, 421), ({"path": "/"}, 404),
         ({"content": "text/xml; charset=utf-7"}, 415),
     ],
 )  # fmt: skip
@@ -581,8 +586,9 @@ def test_a_stranger_is_turned_away_and_others_notice_nothing(url):
 
 def test_who_sends_ahead_is_cut_off(url):
     with Raw(url) as raw:
-        head = b"POST /app/talk HTTP/1.1\r\nHost: x\r\nContent-Type: text/xml\r\nContent-Length: %d\r\n\r\n" % len(
-            vectors.DIVIDE
+        head = (
+            b"POST /app/talk HTTP/1.1\r\nHost: localhost\r\nSOAPAction: a\r\nContent-Type: text/xml\r\nContent-Length: %d\r\n\r\n"
+            % len(vectors.DIVIDE)
         )
         raw.sock.sendall((head + vectors.DIVIDE) * 2)
         while raw.answer()[0]:
@@ -591,11 +597,12 @@ def test_who_sends_ahead_is_cut_off(url):
 
 def test_a_connection_is_closed_behind_an_answer_where_that_is_asked(url):
     with Raw(url) as raw:
-        assert raw.post(vectors.DIVIDE, more="Connection: close\r\n")[0] == 200
+        assert raw.post(vectors.DIVIDE, more=f"Connection: close\r\n{ACTION}")[0] == 200
         assert raw.answer()[0] == 0
     with Raw(url) as raw:
         raw.sock.sendall(
-            b"POST /app/talk HTTP/1.0\r\nContent-Type: text/xml\r\nContent-Length: %d\r\n\r\n" % len(vectors.DIVIDE)
+            b"POST /app/talk HTTP/1.0\r\nSOAPAction: a\r\nContent-Type: text/xml\r\nContent-Length: %d\r\n\r\n"
+            % len(vectors.DIVIDE)
         )
         raw.sock.sendall(vectors.DIVIDE)
         assert raw.answer()[0] == 200
@@ -607,7 +614,7 @@ def test_a_large_message_is_refused_before_it_is_read(serving):
     host.register(Talk)
     with Raw(serving(host, URL)) as raw:
         raw.sock.sendall(
-            b"POST /app/talk HTTP/1.1\r\nHost: x\r\nContent-Type: text/xml\r\nExpect: 100-continue\r\n"
+            b"POST /app/talk HTTP/1.1\r\nHost: localhost\r\nSOAPAction: a\r\nContent-Type: text/xml\r\nExpect: 100-continue\r\n"
             b"Content-Length: 10001\r\n\r\n"
         )
         assert raw.answer()[0] == 413

@@ -11,10 +11,15 @@ LIMIT = 1000
 
 
 def post(body=b"<x/>", path="/app/talk", content='text/xml; charset="utf-8"', *headers: str, method="POST") -> bytes:
-    lines = [f"{method} {path} HTTP/1.1", f"Host: {HOST}", f"Content-Type: {content}", *headers]
+    lines = [f"{method} {path} HTTP/1.1", f"Host: {HOST}", 'SOAPAction: ""', f"Content-Type: {content}", *headers]
     if not any(line.startswith("Transfer-Encoding") for line in headers):
         lines.append(f"Content-Length: {len(body)}")
     return "\r\n".join([*lines, "", ""]).encode() + body
+
+
+def ask(uri: str, body: bytes = b"<a/>") -> Frame:
+    """A call in SOAP."""
+    return Frame(Operation.REQUEST, body, uri, XML, custom={"SOAPAction": '"urn:x#Y"'})
 
 
 def heard(wire, data: bytes):
@@ -42,8 +47,7 @@ def client():
 
 
 def test_a_call_is_a_post_and_its_answer_the_response(server, client):
-    asked = Frame(Operation.REQUEST, b"<a/>", f"http://{HOST}/app/talk", XML, custom={"SOAPAction": '"urn:x#Y"'})
-    request = heard(server, client.pack(asked))
+    request = heard(server, client.pack(ask(f"http://{HOST}/app/talk")))
     assert (request.operation, request.body, request.uri, request.content_type) == (
         Operation.REQUEST, b"<a/>", "/app/talk", XML,
     )  # fmt: skip
@@ -64,7 +68,7 @@ def test_many_calls_take_one_connection(server, client):
 
 
 def test_an_exception_is_a_response_with_status_500(server, client):
-    heard(server, client.pack(Frame(Operation.REQUEST, b"<a/>", "talk", XML)))
+    heard(server, client.pack(ask("talk")))
     data = server.pack(Frame(Operation.REPLY, b"<b/>", content_type=XML, fault=True))
     assert data.startswith(b"HTTP/1.1 500 Internal Server Error\r\n")
     assert b'Content-Type: text/xml; charset="utf-8"\r\n' in data
@@ -73,7 +77,7 @@ def test_an_exception_is_a_response_with_status_500(server, client):
 
 
 def test_a_oneway_call_is_accepted_with_status_202(server, client):
-    heard(server, client.pack(Frame(Operation.ONEWAY, b"<a/>", "talk", XML)))
+    heard(server, client.pack(Frame(Operation.ONEWAY, b"\0", "talk", BINARY)))
     data = server.pack(Frame(Operation.REPLY))
     assert data.startswith(b"HTTP/1.1 202 Accepted\r\n")
     assert heard(client, data).body == b""
@@ -88,7 +92,7 @@ def test_a_oneway_call_is_accepted_with_status_202(server, client):
     ],
 )
 def test_an_objects_uri_is_the_path(server, client, uri, target, path):
-    data = client.pack(Frame(Operation.REQUEST, b"", uri, XML))
+    data = client.pack(ask(uri))
     assert data.split()[1] == target
     assert heard(server, data).uri == path
 
@@ -102,7 +106,7 @@ def test_targets_of_other_clients(server, target):
 
 
 def test_every_cut_of_a_request_gives_the_same(client):
-    data = client.pack(Frame(Operation.REQUEST, b"<a/>", "talk", XML))
+    data = client.pack(ask("talk"))
     for at in range(len(data) + 1):
         server = HttpServerWire(LIMIT)
         messages = [*server.receive(data[:at]), *server.receive(data[at:])]
@@ -110,7 +114,7 @@ def test_every_cut_of_a_request_gives_the_same(client):
 
 
 def test_every_byte_of_a_response_by_itself(server, client):
-    heard(server, client.pack(Frame(Operation.REQUEST, b"", "talk", XML)))
+    heard(server, client.pack(ask("talk")))
     data = server.pack(Frame(Operation.REPLY, b"<b/>", content_type=XML))
     messages = [message for byte in data for message in client.receive(bytes([byte]))]
     assert [message.body for message in messages] == [b"<b/>"]
@@ -166,6 +170,40 @@ def test_a_request_that_is_no_call_gets_its_status_and_the_connection_stays(serv
     assert heard(server, post()).body == b"<x/>"
 
 
+def test_a_soap_call_has_an_action_and_a_binary_one_needs_none(server):
+    without = post().replace(b'SOAPAction: ""\r\n', b"")
+    assert status(server, without) == "HTTP/1.1 400 Bad Request"
+    assert b"SOAP 1.1 has a SOAPAction header" in heard(server, without)
+    assert heard(server, without.replace(b'text/xml; charset="utf-8"', BINARY.encode())).body == b"<x/>"
+
+
+def called(host: str) -> bytes:
+    """A request to a machine by one of its names."""
+    return post().replace(f"Host: {HOST}".encode(), f"Host: {host}".encode())
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["127.0.0.1", "127.0.0.1:1", "192.0.2.7:1233", "[::1]:1233", "[2001:db8::1]", "localhost", "LOCALHOST:80", "localhost.",
+     "shop:1233", "Shop.example.", "shop"],
+)  # fmt: skip
+def test_who_calls_this_machine_by_an_address_or_a_name_of_its_own_is_served(host):
+    server = HttpServerWire(LIMIT, {"shop", "shop.example"})
+    assert heard(server, called(host)).body == b"<x/>"
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["evil.example", "evil.example:1233", "127.0.0.1.evil.example", "localhost.evil.example", "shop.evil.example",
+     "evil.example:127.0.0.1", "", ":1233", "[localhost", "[evil.example]", "user@127.0.0.1", "127.1", "0x7f000001"],
+)  # fmt: skip
+def test_no_page_leads_a_browser_here_by_a_name_of_its_own(host):
+    server = HttpServerWire(LIMIT, {"shop", "shop.example"})
+    assert status(server, called(host)) == "HTTP/1.1 421 Misdirected Request"
+    assert not server.over
+    assert heard(server, post()).body == b"<x/>"
+
+
 def test_who_asks_with_another_method_is_told_which_is_there(server):
     assert b"\r\nAllow: POST\r\n" in heard(server, post(b"", method="GET"))
 
@@ -200,6 +238,7 @@ def test_what_is_refused_is_not_read_to_its_end(server):
     [
         (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", "400 Bad Request"),
         (b".NET\x01\x00\x00\x00\x00\x00\x04\x00\x00\x00\r\n\r\n", "400 Bad Request"),
+        (b"POST /x HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", "400 Bad Request"),
         (b"POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n", "400 Bad Request"),
         (b"POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: x\r\n\r\n", "400 Bad Request"),
         (b"POST /x HTTP/1.1\r\n\r\n", "400 Bad Request"),
@@ -226,6 +265,9 @@ def test_a_request_before_the_last_one_was_answered_is_refused(server):
 def test_two_requests_at_once_are_too_many(server):
     messages = server.receive(post() + post())
     assert next(messages).body == b"<x/>"
+    server.pack(
+        Frame(Operation.REPLY, b"<y/>", content_type=XML, fault=True)
+    )  # answered at once, as what cannot be made
     with pytest.raises(ProtocolError, match="before the last one was answered"):
         list(messages)
 
@@ -251,7 +293,7 @@ def answer(line: str, *headers: str, body: bytes = b"") -> bytes:
 
 @pytest.fixture
 def asking(client):
-    client.pack(Frame(Operation.REQUEST, b"<a/>", "talk", XML))
+    client.pack(ask("talk"))
     return client
 
 
@@ -282,7 +324,7 @@ def test_what_comes_before_an_answer_is_passed_over(asking):
 def test_how_long_a_connection_is_kept_is_heard(asking):
     heard(asking, answer("200 OK", "Keep-Alive: timeout=15,max=100"))
     assert asking.patience == 15
-    asking.pack(Frame(Operation.REQUEST, b"<a/>", "talk", XML))
+    asking.pack(ask("talk"))
     frame = heard(asking, answer("200 OK", "Connection: close", "Keep-Alive: timeout=soon"))
     assert asking.patience is None
     assert frame.closes
