@@ -228,11 +228,12 @@ def http(data: bytes) -> bytes:
     return said
 
 
+HEAD = b"POST %s HTTP/1.1\r\nHost: localhost\r\nSOAPAction: a\r\nContent-Type: text/xml\r\n"
+
+
 def posted(body: bytes, path: str = "/values") -> bytes:
     """A call over HTTP."""
-    return b"POST %s HTTP/1.1\r\nHost: x\r\nContent-Type: text/xml\r\nContent-Length: %d\r\n\r\n" % (
-        path.encode(), len(body),
-    ) + body  # fmt: skip
+    return b"%sContent-Length: %d\r\n\r\n%s" % (HEAD % path.encode(), len(body), body)
 
 
 def soap(data: bytes) -> None:
@@ -289,10 +290,10 @@ SOAP_SEEDS = [
 ]
 HTTP_SEEDS = [
     posted(soap_vectors.DICTIONARY),
-    posted(soap_vectors.ZERO).replace(b"Host: x", b"Host: x\r\nExpect: 100-continue"),
-    b"POST / HTTP/1.1\r\nHost: x\r\nContent-Type: text/xml\r\nTransfer-Encoding: chunked\r\n\r\n3\r\n<a>\r\n0\r\n\r\n",
+    posted(soap_vectors.ZERO).replace(b"Host: localhost", b"Host: x\r\nExpect: 100-continue"),
+    HEAD % b"/" + b"Transfer-Encoding: chunked\r\n\r\n3\r\n<a>\r\n0\r\n\r\n",
     b"GET http://x/values?wsdl HTTP/1.0\r\n\r\n",
-    b"POST /values HTTP/1.1\r\nHost: x\r\nContent-Type: application/octet-stream\r\nContent-Length: 4\r\n\r\n\0\1\2\3",
+    posted(b"\0\1\2\3").replace(b"text/xml", b"application/octet-stream"),
     b"HTTP/1.1 500 Oops\r\nContent-Type: text/xml\r\nKeep-Alive: timeout=15,max=100\r\nContent-Length: 4\r\n\r\n<a/>",
 ]
 

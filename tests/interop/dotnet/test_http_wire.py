@@ -184,8 +184,8 @@ def called(host: str) -> bytes:
 
 @pytest.mark.parametrize(
     "host",
-    ["127.0.0.1", "127.0.0.1:1", "192.0.2.7:1233", "[::1]:1233", "[2001:db8::1]", "localhost", "LOCALHOST:80", "localhost.",
-     "shop:1233", "Shop.example.", "shop"],
+    ["127.0.0.1", "127.0.0.1:1", "192.0.2.7:1233", "[::1]:1233", "[2001:db8::1]", "localhost", "LOCALHOST:80",
+     "localhost.", "shop:1233", "Shop.example.", "shop"],
 )  # fmt: skip
 def test_who_calls_this_machine_by_an_address_or_a_name_of_its_own_is_served(host):
     server = HttpServerWire(LIMIT, {"shop", "shop.example"})
@@ -265,9 +265,7 @@ def test_a_request_before_the_last_one_was_answered_is_refused(server):
 def test_two_requests_at_once_are_too_many(server):
     messages = server.receive(post() + post())
     assert next(messages).body == b"<x/>"
-    server.pack(
-        Frame(Operation.REPLY, b"<y/>", content_type=XML, fault=True)
-    )  # answered at once, as what cannot be made
+    server.pack(Frame(Operation.REPLY, b"<y/>", content_type=XML, fault=True))  # at once, as what cannot be made
     with pytest.raises(ProtocolError, match="before the last one was answered"):
         list(messages)
 
