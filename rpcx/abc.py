@@ -336,6 +336,10 @@ class Link(Protocol):
         """Send what the session has ready, now if the stream takes it, else as soon as it does."""
         ...
 
+    def flush_now(self) -> None:
+        """The same for what is large: it does not wait for the answers to what was read together."""
+        ...
+
     def flush_soon(self) -> None:
         """Send within a millisecond, together with whatever else comes until then."""
         ...
@@ -458,6 +462,15 @@ class Proved:
     principal: str  # 1 to 64 letters, digits, and . _ @ + - behind the first
     roles: frozenset[str] = frozenset()  # likewise
     seconds: float | None = None  # that this holds; then its session ends. None: as long as the connection
+
+
+class Bound(NamedTuple):
+    """One of a host's bounds, and how it stands (`rpcx.Host.bounds`)."""
+
+    most: float | None  # that it admits: a number, bytes or seconds; None: it is no number
+    now: int | None  # of what it bounds; of the one that has most, where each has a bound. None: not counted
+    high: int | None  # the most there ever was
+    refused: int  # how often it was reached
 
 
 class Proving(Protocol):

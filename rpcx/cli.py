@@ -252,7 +252,7 @@ def inspect(
     as_json: AsJson = False,
     verbose: Verbose = False,
 ) -> None:
-    """Show what a host offers: objects, classes, methods with signatures and docs, live leases."""
+    """Show what a host offers: objects, classes, methods with signatures and docs, live leases; to its owner bounds."""
     with reported(verbose):
         with rpcx.connect(url, insecure=insecure, timeout=timeout) as server, rpcx.options(timeout=timeout):
             described = server.describe()
@@ -273,6 +273,8 @@ def _parts(described: dict[str, Any], where: str) -> Iterator[Text | Tree | Tabl
         yield _tree(styled((entry["name"], "bold cyan"), (" clients make instances", "dim")), entry)
     if described["lease_count"]:
         yield _leases(described)
+    if described.get("bounds"):
+        yield _bounds(described["bounds"])
 
 
 def _tree(label: Text, entry: dict[str, Any]) -> Tree:
@@ -308,6 +310,20 @@ def _leases(described: dict[str, Any]) -> Table:
         left = f"{lease['remaining']:.1f}" if lease["state"] != "NULL" else "while held"
         table.add_row(*map(styled, (lease["uri"], lease["state"], left, str(lease["sponsors"]), str(lease["pins"]))))
     return table
+
+
+def _bounds(bounds: dict[str, dict[str, Any]]) -> Table:
+    table = Table("bound", title="bounds, and how often each was reached")
+    for name in ("most", "now", "high", "refused"):
+        table.add_column(name, justify="right")
+    for name, bound in bounds.items():
+        style = "bold red" if bound["refused"] else "dim" if not bound["high"] else ""
+        table.add_row(*(styled((text, style)) for text in (name, *map(_number, bound.values()))))
+    return table
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:,.6g}" if isinstance(value, float) else f"{value:,}"
 
 
 if __name__ == "__main__":

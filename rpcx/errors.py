@@ -34,6 +34,7 @@ class RpcxError(Exception):
         method: the method's name, if there was one.
         peer: who is at the other end, as text for people.
         executed: whether the method ran: "no", "maybe" or "yes".
+        limit: the bound of this side's that was reached, as `rpcx.Host.bounds` calls it; empty: none was.
     """
 
     default_executed: Executed = "no"
@@ -46,12 +47,14 @@ class RpcxError(Exception):
         method: str | None = None,
         peer: str | None = None,
         executed: Executed | None = None,
+        limit: str = "",
     ) -> None:
         super().__init__(message)
         self.uri = uri
         self.method = method
         self.peer = peer
         self.executed: Executed = executed or self.default_executed
+        self.limit = limit
 
 
 class ConnectionLost(RpcxError, ConnectionError):

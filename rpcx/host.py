@@ -16,9 +16,11 @@ import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Self
 
-from rpcx.abc import Authenticator, Clock, Job, Listener, PeerFacts, Session, Stream, Timekeeper
+from rpcx.abc import Authenticator, Bound, Clock, Job, Listener, PeerFacts, Session, Stream, Timekeeper
 from rpcx.announcing import Announcements
+from rpcx.bounds import collected
 from rpcx.channels.urls import parse
+from rpcx.drivers.links import IDLE
 from rpcx.drivers.threads import Pump
 from rpcx.drivers.waiting import SPIN_SECONDS
 from rpcx.lifetime.holders import Quotas
@@ -28,6 +30,7 @@ from rpcx.protocol.handshake import Limits
 from rpcx.realm import FORMATTERS, GRACE, Realm, secured
 from rpcx.remoting.access import Access, Authorize, Said
 from rpcx.remoting.contract import contract_of
+from rpcx.remoting.overdue import Overdue
 from rpcx.security.audit import event, keep, leave
 from rpcx.security.doorkeeper import Door, Doorkeeper
 from rpcx.security.guard import Admission, Network, TurnedAway, networks
@@ -106,6 +109,9 @@ class Host:
         )  # fmt: skip
         if lease is not None:
             self._realm.table.default_lease = lease
+        realm = self._realm
+        realm.bounds = self.bounds
+        self._overdue = Overdue(lambda: list(realm.endpoints), realm.limits.longest_call, realm.table.hits)
         self._names = Announcements(lambda: self.urls)
         self._audit = _kept(audit)
         self._spin = spin
@@ -256,8 +262,15 @@ class Host:
         """Serve from now on, in threads of its own. ``with host:`` does this and closes it at the end."""
         if self._closed or self._pump is not None or self._aio is not None:
             raise RuntimeError("this host is running or closed already; make another")
-        self._pump = Pump("rpcx-host", callers_lead=False, accept=self._accept, spin=self._spin)
-        self._pump.time(self._realm.timed)
+        self._pump = Pump(
+            "rpcx-host",
+            callers_lead=False,
+            accept=self._accept,
+            spin=self._spin,
+            most_waiting=self._realm.limits.write_cap,
+        )
+        for timed in (self._realm.timed, self._doorkeeper, self._overdue):
+            self._pump.time(timed)
         for listener in self._listeners:
             self._pump.listen(listener)
         self._pump.start()
@@ -315,8 +328,9 @@ class Host:
         self._realm.flavour = "async"
         self._loop = asyncio.get_running_loop()
         self._stopped_aio = asyncio.Event()
-        self._aio = AioPump(self._accept)
-        self._aio.time(self._realm.timed)
+        self._aio = AioPump(self._accept, self._realm.limits.write_cap)
+        for timed in (self._realm.timed, self._doorkeeper, self._overdue):
+            self._aio.time(timed)
         for listener in self._listeners:
             self._aio.listen(listener)
         self._names.start()
@@ -360,14 +374,26 @@ class Host:
     @property
     def peers(self) -> list[PeerFacts]:
         """Who is connected."""
-        return [endpoint.facts for endpoint in list(self._realm.endpoints)]
+        return [facts for endpoint in list(self._realm.endpoints) if (facts := endpoint.known) is not None]
+
+    def bounds(self) -> dict[str, Bound]:
+        """Every bound and how it stands, by its name: "limits.in_flight", "admission.strangers", "quotas.per_host".
+
+        Each is (`most`, `now`, `high`, `refused`): what it admits, how much of that is used, how much was at most, and
+        how often it was reached. Where each connection or principal has its own, it is of the one that has most.
+        ``rpcx inspect`` shows them to the owner; docs/limits.md says what each is for.
+        """
+        return collected(self._realm, self._doorkeeper, self._driven())
+
+    def _driven(self) -> dict[str, int]:
+        pump = self._pump or self._aio
+        return pump.stats() if pump is not None else dict(IDLE)
 
     def stats(self) -> dict[str, int]:
         """Counters: connections, objects, leases, workers."""
-        pump = self._pump or self._aio
         with self._realm.table.lock:
             leases = len(self._realm.table.manager)
-        own = pump.stats() if pump is not None else {"connections": 0, "reads": 0, "workers": 0}
+        own = self._driven()
         own |= self._doorkeeper.counters() | self._realm.slots.counters()
         return {**own, "objects": len(self._realm.table.entries()) - 1, "leased": leases}
 
@@ -376,6 +402,7 @@ class Host:
         return f"<Host {state}, {len(self._realm.endpoints)} connected>"
 
     def _close_audit(self) -> None:
+        self._doorkeeper.close()
         if self._audit is not None:
             leave(self._audit)
             self._audit.close()
@@ -422,6 +449,7 @@ class Host:
         if evicted is not None and pump is not None:
             pump.evict(evicted, TurnedAway("evicted to make room for another stranger"))
         if guest is None:
+            self._rearm()  # it is to be told of
             return None
         end = door.session(stream.facts)
         guest.session = session = secured(stream, end)

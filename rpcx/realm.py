@@ -11,12 +11,24 @@ import secrets
 import sys
 import time
 import weakref
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any, Final
 
-from rpcx.abc import Address, Authenticator, Clock, Job, Listener, PeerFacts, Session, Stream, Timed, Timekeeper
+from rpcx.abc import (
+    Address,
+    Authenticator,
+    Bound,
+    Clock,
+    Job,
+    Listener,
+    PeerFacts,
+    Session,
+    Stream,
+    Timed,
+    Timekeeper,
+)
 from rpcx.context import options
-from rpcx.errors import AccessDenied, AuthenticationFailed, LimitExceeded
+from rpcx.errors import AccessDenied, AuthenticationFailed
 from rpcx.lifetime.manager import AskSponsor, LeaseManager, Quotas
 from rpcx.plugins import authenticator as find_authenticator
 from rpcx.plugins import formatter as find_formatter
@@ -32,9 +44,12 @@ from rpcx.remoting.service import HostService
 from rpcx.remoting.slots import Slots
 from rpcx.security import audit
 from rpcx.security.doorkeeper import Doorkeeper
+from rpcx.security.guard import TurnedAway
+from rpcx.security.lines import hush
 from rpcx.sinks.chain import Chain, Sink, for_connection, load_sinks, negotiated
 
 log = logging.getLogger("rpcx")
+security_log = logging.getLogger("rpcx.security")
 
 GRACE: Final = 30.0  # seconds a lost client has to come back before what it held is released
 FORMATTERS: Final = ("msgpack", "json")  # offered unless told otherwise, by preference
@@ -147,7 +162,8 @@ class Realm:
         self._begun: Callable[[], Callable[[], None]] = keeper.begun if keeper is not None else lambda: nothing
         self.table = ObjectTable(LeaseManager(grace=grace, quotas=quotas), clock, self._dispose, rearm)
         self.facts: dict[str, object] = {"name": _program(), "pid": os.getpid()}
-        self.table.publish(HostService(self.table, self.facts), HOST_URI)
+        self.bounds: Callable[[], Mapping[str, Bound]] = dict  # how they stand; a host's
+        self.table.publish(HostService(self.table, self.facts, self._bounds), HOST_URI)
         self.endpoints: set[Endpoint] = set()
         self._lost: weakref.WeakValueDictionary[Any, Endpoint] = weakref.WeakValueDictionary()  # by session
         self._role: Role = role
@@ -164,6 +180,7 @@ class Realm:
         self.join = join  # serve one more connection, which another protocol dialled; False: this side is closed
         self.admit = admit  # accept strangers who speak another protocol
         _REALMS.add(self)
+        hush()
 
     def session(self, channel: Any, address: Address, facts: PeerFacts, session: str = "") -> Any:  # a Channel; an end
         """This side of a new connection over ``channel``, in the protocol that it speaks."""
@@ -208,8 +225,13 @@ class Realm:
             on_open=self._opened,
             on_close=self._ended,
         )
+        if self._role == "server":
+            endpoint.most_imports = self.table.manager.quotas.callbacks
         self.endpoints.add(endpoint)
         return endpoint
+
+    def _bounds(self) -> Mapping[str, Bound]:
+        return self.bounds()
 
     @property
     def limits(self) -> Limits:
@@ -278,6 +300,8 @@ class Realm:
         owner = "owner" if facts.owner else facts.principal or facts.uid  # sessions come and go; it answers for all
         if self._role == "server":
             endpoint.take_share(self.slots, owner, None if facts.owner else f"principal {owner}")
+        if self._limits.session is not None and self._role == "server" and not facts.owner:
+            endpoint.grows_old(self._limits.session)
         endpoint.admit(self.gate(facts, endpoint.holder), detail=facts.owner and not self._custom_errors)
         before = self._lost.pop(endpoint.holder, None)
         if before is not None:
@@ -286,10 +310,11 @@ class Realm:
             self.table.manager.holder_back(endpoint.holder, self.clock(), owner)
 
     def _ended(self, endpoint: Endpoint, error: Exception | None) -> None:
-        if isinstance(error, LimitExceeded):
-            audit.event("limit-hit", peer=endpoint.facts, result=str(error))
-        if isinstance(error, AuthenticationFailed) and self._role == "server":
-            self._unproved(endpoint.facts, error)
+        facts = endpoint.known
+        self.table.hits.reached(error, facts)
+        self.table.hits.peaked({limit: high for limit, (_, high) in endpoint.peaks().items()})
+        if self._role == "server" and error is not None and not isinstance(error, TurnedAway):
+            self._unproved(facts, error)
         self.endpoints.discard(endpoint)
         if self._doorkeeper is not None:
             self._doorkeeper.ended(endpoint, error)
@@ -304,11 +329,14 @@ class Realm:
                 self.table.manager.holder_lost(endpoint.holder, now)
         self._rearm()
 
-    def _unproved(self, facts: PeerFacts, error: AuthenticationFailed) -> None:
-        """A client did not prove who it is, or what it proved has ended; in its own words what was wrong, if any."""
-        why = f"{error} ({error.__cause__})" if error.__cause__ is not None else str(error)
-        log.info("%s: %s", facts, why)
-        audit.event("revoke" if facts.connection else "auth-fail", peer=facts, result=why)
+    def _unproved(self, facts: PeerFacts | None, error: Exception) -> None:
+        """If a client did not prove who it is, or what it proved has ended: tell, with what was wrong within."""
+        ended = facts is not None and bool(facts.connection)
+        if ended and not isinstance(error, AuthenticationFailed):
+            return  # it was known, and its connection ended as connections do
+        why = f"{error} ({error.__cause__})" if isinstance(error, AccessDenied) and error.__cause__ else str(error)
+        security_log.info("%s: %s", facts or "a stranger", why)
+        audit.event("revoke" if ended else "auth-fail", peer=facts, result=why)
 
     # --- the timer of leases: a `Timed` of the pump --------------------------------------------------------
 

@@ -20,6 +20,7 @@ import psutil
 import pytest
 from hypothesis import settings
 
+from rpcx.security.lines import QUIET, Lines
 from rpcx.testing import open_ends
 
 SETTLE_SECONDS = 8.0  # for what a test closed to be gone really
@@ -125,6 +126,15 @@ def nothing_left_behind() -> Iterator[None]:
             pytest.fail("left behind: " + "; ".join(left), pytrace=False)
         gc.collect()
         time.sleep(0.02)
+
+
+# --- what one test says is not held against another ---------------------------------------------------------
+
+
+@pytest.fixture(autouse=True)
+def lines_to_spare() -> None:
+    """Log lines are counted by who causes them, and that is nearly always 127.0.0.1."""
+    QUIET._lines = Lines(time.monotonic())
 
 
 # --- where named pipes live ---------------------------------------------------------------------------------

@@ -12,6 +12,7 @@ from typing import Final
 from rpcx.abc import Buffer, PeerFacts
 from rpcx.errors import AccessDenied
 from rpcx.security import audit
+from rpcx.security.tally import Tally
 
 log = logging.getLogger("rpcx")
 
@@ -19,7 +20,6 @@ BACKLOG: Final = 1024  # connections that wait to be accepted
 MOST_BUFFERS: Final = 1024  # in one sendmsg: IOV_MAX on Linux
 LOCAL_BUFFER: Final = 1 << 20  # bytes a local socket may hold; the system caps it (Linux: wmem_max, 208 KiB)
 REFUSALS: Final = 64  # one after the other; then others get their turn
-REPORT_SECONDS: Final = 10.0  # between two lines in the log about refused peers, whoever they were
 JOIN: Final = 16_384  # bytes up to which buffers are joined: one copy is cheaper than gathering
 
 Admit = Callable[[socket.socket, object], PeerFacts]  # facts of an accepted peer; AccessDenied refuses it
@@ -71,12 +71,10 @@ class SocketListener:
         for sock in sockets:
             sock.setblocking(False)
         self.url = url
-        self.refused = 0  # peers that were not admitted
         self.sockets = list(sockets)
+        self._refused = Tally()  # peers that were not admitted
         self._admit = admit
         self._make = make
-        self._told = 0  # how many of the refused the log knows of
-        self._told_at = float("-inf")  # when it last heard; monotonic
         self._reserve: int | None = _spare_file()  # given up for a moment when files run out
 
     def filenos(self) -> Sequence[int]:
@@ -95,18 +93,8 @@ class SocketListener:
                     return self._make(sock, self._admit(sock, address))
                 except (AccessDenied, OSError) as error:
                     sock.close()
-                    self._refuse(error)
+                    self._refuse(str(error))
         return None
-
-    def _refuse(self, error: Exception) -> None:
-        self.refused += 1
-        now = time.monotonic()
-        if now - self._told_at >= REPORT_SECONDS:  # whoever is refused can come as often as it likes
-            more = self.refused - self._told - 1
-            also = f" (and {more} more since the last such line)" if more else ""
-            log.warning("%s: refused a connection: %s%s", self.url, error, also)
-            self._told, self._told_at = self.refused, now
-        audit.event("accept-reject", channel=self.url.partition(":")[0], address=self.url, result=str(error))
 
     def _accept_one(self, listening: socket.socket) -> tuple[socket.socket, object] | None:
         try:
@@ -115,13 +103,11 @@ class SocketListener:
             if error.errno in (errno.EMFILE, errno.ENFILE):
                 self._shed(listening)
             elif not isinstance(error, BlockingIOError) and error.errno != errno.ECONNABORTED:
-                log.warning("%s: accept failed: %s", self.url, error)
+                self._refuse(f"accept failed: {error}")
             return None
 
     def _shed(self, listening: socket.socket) -> None:
         """Out of files: take the next connection with the spare one and drop it, else it would wake us for ever."""
-        self.refused += 1
-        log.error("%s: no file descriptors left; a connection was dropped", self.url)
         if self._reserve is not None:
             os.close(self._reserve)
         try:
@@ -129,9 +115,26 @@ class SocketListener:
         except OSError:
             pass  # it gave up by itself
         self._reserve = _spare_file()
+        self._refuse("no file descriptors left: a connection was dropped")
+
+    def _refuse(self, reason: str) -> None:
+        """Count it; a line in ten seconds tells of all."""
+        self._refused.add(reason)
+        self._tell(self._refused.report(time.monotonic()))
+
+    def _tell(self, report: str | None) -> None:
+        if report is not None:
+            log.warning("%s: refused: %s", self.url, report)
+            audit.event("accept-reject", channel=self.url.partition(":")[0], address=self.url, result=report)
+
+    @property
+    def refused(self) -> int:
+        """Peers that were not admitted, since it listens."""
+        return self._refused.counts.total()
 
     def close(self) -> None:
         """Stop listening; twice is fine."""
+        self._tell(self._refused.rest(time.monotonic()))
         for sock in self.sockets:
             sock.close()
         self.sockets.clear()

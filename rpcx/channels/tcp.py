@@ -19,6 +19,7 @@ from rpcx.channels.urls import host_port
 from rpcx.errors import AccessDenied, NotSent
 
 if TYPE_CHECKING:  # at run time only where TLS is spoken: ssl takes 10 ms to import
+    from rpcx.security.secret import SecretSide
     from rpcx.security.sides import ServerSide
     from rpcx.security.tls import Side
 
@@ -42,16 +43,10 @@ class TlsStream(SocketStream):
 class TlsListener(SocketListener):
     """Listening sockets on which TLS is to be spoken."""
 
-    def __init__(self, sockets: Sequence[socket.socket], url: str, side: "Side") -> None:
+    def __init__(self, sockets: Sequence[socket.socket], url: str, side: "ServerSide | SecretSide") -> None:
         super().__init__(sockets, url, admit, lambda sock, facts: TlsStream(sock, facts, side))
 
-
-class KeyListener(TlsListener):
-    """The same, whose clients prove a key; ends the sessions of those trusted no more (`rpcx.abc.Timed`)."""
-
-    def __init__(self, sockets: Sequence[socket.socket], url: str, side: "ServerSide") -> None:
-        super().__init__(sockets, f"{url}?key={side.identity.fingerprint}", side)
-        self.due, self.tick = side.due, side.tick
+        self.due, self.tick = side.due, side.tick  # ends the sessions of those trusted no more (`rpcx.abc.Timed`)
 
 
 class TcpChannel:
@@ -86,7 +81,8 @@ class TcpChannel:
         from rpcx.security.sides import ServerSide
 
         proving = ServerSide()  # before the port is taken: it may find that there is no usable key
-        return KeyListener(*_listening(resolved, address.location, url), proving)
+        sockets, bound = _listening(resolved, address.location, url)
+        return TlsListener(sockets, f"{bound}?key={proving.identity.fingerprint}", proving)
 
     # --- for protocols of others, which look after themselves (`rpcx.interop.plain`) -------------------------------
 

@@ -201,7 +201,7 @@ class _Link:
         with self._lock, self._check.works("outgoing raises nothing"):
             self.sent += b"".join(self._session.outgoing())
 
-    flush_soon = flush_later = close = flush
+    flush_now = flush_soon = flush_later = close = flush
 
     def rearm(self) -> None:
         """Nobody sleeps."""

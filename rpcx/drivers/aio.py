@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from rpcx.abc import Buffer, Job, Listener, PeerFacts, Session, Stream, Timed, Waitable
-from rpcx.drivers.links import FLOOD, LINGER_SECONDS
+from rpcx.drivers.links import IDLE, LINGER_SECONDS, NEVER, Backlog, failed_on
 from rpcx.drivers.workers import aside
 from rpcx.errors import ConnectionLost
 
@@ -24,23 +24,21 @@ JOIN_BYTES: Final = 65536  # buffers up to this size together are joined before 
 class AioLink(asyncio.Protocol):
     """One connection in a loop."""
 
-    def __init__(
-        self, stream: Stream, session: Session, dropped: Callable[["AioLink"], None], *, holds_back: bool
-    ) -> None:
+    def __init__(self, stream: Stream, session: Session, pump: "AioPump") -> None:
         self.facts: PeerFacts = stream.facts
         self.session = session
         self.gone = asyncio.Event()  # set when the transport has closed
         self._loop = asyncio.get_running_loop()
         self._thread = threading.get_ident()
-        self._dropped = dropped
+        self._pump = pump
         self._stream = stream  # kept, so that its socket is closed with it
         self._transport: asyncio.Transport | None = None  # set when connected
         self._timer: asyncio.TimerHandle | None = None
         self._lingering: asyncio.TimerHandle | None = None  # while it closes, and its peer takes what is left
         self._batching = False  # running what one read brought; sends wait for the end
-        self._holds_back = holds_back  # a host's: a client that takes no answers is read no further
+        self._flooded = False  # so much waits that nothing more is read
         self._full = False  # more waits to be sent than the transport likes: its peer is slow, or takes nothing
-        self._waiting = 0  # while full: bytes that waited when we last looked or wrote
+        self.waiting = 0  # while full: bytes that waited when we last looked or wrote
         self._flushing = False  # a flush is on its way from another thread, or due soon
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -56,7 +54,13 @@ class AioLink(asyncio.Protocol):
         self.rearm()
 
     def data_received(self, data: bytes) -> None:
-        self._run(self.session.receive(data, self._loop.time()))
+        try:
+            jobs = self.session.receive(data, self._loop.time())
+        except Exception as error:  # noqa: BLE001  # told there
+            failed_on(self.session, self.facts, error)
+            self.abort()
+            return
+        self._run(jobs)
 
     def eof_received(self) -> bool:
         self._run(self.session.eof(self._loop.time()))
@@ -70,7 +74,7 @@ class AioLink(asyncio.Protocol):
         self.session.lost(ConnectionLost(reason))
         self._stream.close()
         self.gone.set()
-        self._dropped(self)
+        self._pump.forget(self)
 
     def pause_writing(self) -> None:
         self._full = True
@@ -78,8 +82,9 @@ class AioLink(asyncio.Protocol):
         self.rearm()
 
     def resume_writing(self) -> None:
-        self._full = False
-        if self._holds_back and self._transport is not None:
+        self._full, self.waiting = False, 0
+        if self._flooded and self._transport is not None:
+            self._flooded = False
             self._transport.resume_reading()
         self.session.held_back(0, took=True)  # what is left waits for the socket, not for a peer that is slow
 
@@ -87,8 +92,8 @@ class AioLink(asyncio.Protocol):
         """Tell the session what waits, and whether the peer took any of it since we last looked."""
         if self._transport is not None:
             waiting = self._transport.get_write_buffer_size()
-            self.session.held_back(waiting, took=waiting < self._waiting)
-            self._waiting = waiting
+            self.session.held_back(waiting, took=waiting < self.waiting)
+            self.waiting = waiting
 
     # --- the session's side --------------------------------------------------------------------------------
 
@@ -99,6 +104,12 @@ class AioLink(asyncio.Protocol):
         elif not self._flushing:
             self._flushing = True
             self._from_outside(self._write)
+
+    def flush_now(self) -> None:
+        if threading.get_ident() == self._thread:
+            self._write()
+        else:
+            self.flush()
 
     def flush_soon(self) -> None:
         if not self._flushing and not self._batching:
@@ -202,6 +213,8 @@ class AioLink(asyncio.Protocol):
             self._close()
 
     def _start(self, job: Job) -> None:
+        if self._pump.over:
+            return
         if job.is_async:
             task = self._loop.create_task(job.run_async())
             self._tasks.add(task)
@@ -229,8 +242,10 @@ class AioLink(asyncio.Protocol):
                 for buffer in buffers:  # not writelines: it ignored back-pressure in 3.12.0-8 (CVE-2024-12254)
                     transport.write(buffer)
         if self._full:
-            self._waiting = transport.get_write_buffer_size()
-            if self._holds_back and self._waiting > FLOOD:
+            self.waiting = transport.get_write_buffer_size()
+            if self._pump.waiting.floods_with(self.waiting) and not self._flooded:
+                self._flooded = True
+                self._pump.waiting.floods += 1
                 transport.pause_reading()
 
 
@@ -243,10 +258,15 @@ def _logged(running: "asyncio.Future[None]") -> None:
 class AioPump:
     """The connections and listeners of one host in a loop."""
 
-    def __init__(self, accept: Callable[[Listener, Stream], Session | None] | None = None) -> None:
+    def __init__(
+        self, accept: Callable[[Listener, Stream], Session | None] | None = None, most_waiting: float = NEVER
+    ) -> None:
         self._loop = asyncio.get_running_loop()
         self._accept = accept
         self._links: set[AioLink] = set()
+        self.forget = self._links.discard  # one that is closed
+        self.waiting = Backlog(most_waiting)  # a client that takes no answers is read no further
+        self.over = False  # it has closed, and so may the loop: nothing begins any more
         self._listeners: set[Listener] = set()
         self._timed: list[Timed] = []
         self._timer: asyncio.TimerHandle | None = None
@@ -286,7 +306,7 @@ class AioPump:
 
     async def add(self, stream: Any, session: Session, *, accepted: bool = False) -> AioLink:  # has a .socket
         """Serve a connection from now on."""
-        link = AioLink(stream, session, self._links.discard, holds_back=accepted)
+        link = AioLink(stream, session, self)
         self._links.add(link)
         if accepted:
             await self._loop.connect_accepted_socket(lambda: link, stream.socket)
@@ -360,7 +380,7 @@ class AioPump:
                 link.abort()
 
     async def close(self) -> None:
-        """Close all connections."""
+        """Close all connections; nothing begins any more."""
         for listener in list(self._listeners):
             self.unlisten(listener)
         if self._timer is not None:
@@ -374,7 +394,12 @@ class AioPump:
                 await asyncio.wait_for(link.gone.wait(), 2.0)
             except TimeoutError:
                 log.warning("%s: the connection did not close in time", link.facts)
+        self.over = True
 
     def stats(self) -> dict[str, int]:
         """Counters, for inspection."""
-        return {"connections": len(self._links), "reads": 0, "workers": 0}
+        return {
+            **IDLE, "connections": len(self._links),
+            "waiting": max((link.waiting for link in list(self._links)), default=0),
+            "waiting_high": self.waiting.high, "floods": self.waiting.floods,
+        }  # fmt: skip

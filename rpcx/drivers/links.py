@@ -1,5 +1,6 @@
 """One connection under a pump of threads: sending, and what its session may ask."""
 
+import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -7,15 +8,44 @@ from typing import Any, Final, Protocol
 
 from rpcx.abc import Buffer, Job, PeerFacts, Session, Stream, Waitable
 from rpcx.drivers.workers import LOOP, Workers, aside
+from rpcx.errors import ProtocolError
+
+log = logging.getLogger("rpcx")
 
 CORK: Final = 16  # messages that wait for one another at most (`flush_soon`)
 CORK_SECONDS: Final = 0.0005  # after a pause this long the first message leaves at once
-FLOOD: Final = 8 << 20  # bytes that may wait for a client to take them before it is read no further (NATS: 64 MiB)
 LINGER_SECONDS: Final = 5.0  # what waits for a peer when the session is over leaves within these, or never
 NEVER: Final = float("inf")
 
+#: What drivers count, and what there is of it before one runs.
+IDLE: Final[dict[str, int]] = dict.fromkeys(
+    ("connections", "reads", "workers", "workers_high", "queued", "waiting", "waiting_high", "floods"), 0
+)
+
 monotonic = time.monotonic
 get_ident = threading.get_ident
+
+
+def failed_on(session: Session, peer: PeerFacts, error: Exception) -> None:
+    """``session`` cannot cope with what its peer sent: a defect of ours, and the end of that connection alone."""
+    log.error("%s: closed: what it sent made this side fail", peer, exc_info=error)
+    wrong = ProtocolError("what it sent made this side fail")
+    wrong.__cause__ = error
+    session.lost(wrong)
+
+
+class Backlog:
+    """What waits for peers to take it, on all connections of a pump."""
+
+    def __init__(self, most: float) -> None:
+        self.most = most  # bytes for one peer; with more it is read no further
+        self.high = 0  # the most that ever waited for one
+        self.floods = 0  # how often one was read no further
+
+    def floods_with(self, waiting: int) -> bool:
+        """Whether a connection is to be read no further while so many bytes wait for its peer."""
+        self.high = max(self.high, waiting)
+        return waiting > self.most
 
 
 class Pumping(Protocol):
@@ -23,7 +53,7 @@ class Pumping(Protocol):
 
     workers: Workers
     batching: int
-    holds_back: bool
+    waiting: Backlog
     dirty: "list[ThreadLink]"
 
     def wait(self, goal: Waitable, timeout: float | None, /) -> None: ...
@@ -47,6 +77,7 @@ class ThreadLink:
         self.facts: PeerFacts = stream.facts
         self.closed = False  # the stream is
         self.backlog: list[Buffer] = []  # given out by the session, not taken by the stream yet
+        self.waiting = 0  # bytes in it
         self.lingers_until = NEVER  # set when the session is over and something waits to be sent still
         self.armed = NEVER  # when the pump will next ask the session for its timer
         self.flooded = False  # so much waits that nothing more is read until the peer takes some
@@ -66,6 +97,9 @@ class ThreadLink:
                 pump.dirty.append(self)
         else:
             self.send()
+
+    def flush_now(self) -> None:
+        self.send()
 
     def flush_soon(self) -> None:
         if self._pump.batching == get_ident():
@@ -114,11 +148,12 @@ class ThreadLink:
         if had and not sent and len(buffers) == len(self.backlog):
             return  # as it was
         self.backlog = rest = _after(buffers, sent)
-        waiting = sum(memoryview(part).nbytes for part in rest)
+        self.waiting = waiting = sum(memoryview(part).nbytes for part in rest)
         if rest or had:
             self.session.held_back(waiting, took=sent > 0)
-        flooded = self._pump.holds_back and waiting > FLOOD
+        flooded = self._pump.waiting.floods_with(waiting)
         if bool(rest) is not had or flooded is not self.flooded:
+            self._pump.waiting.floods += flooded and not self.flooded
             self.flooded = flooded
             self._pump.watch_room(self)
 

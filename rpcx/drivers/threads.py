@@ -29,7 +29,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from rpcx.abc import Job, Listener, Session, Stream, Timed, Waitable
-from rpcx.drivers.links import LINGER_SECONDS, NEVER, ThreadLink
+from rpcx.drivers.links import LINGER_SECONDS, NEVER, Backlog, ThreadLink, failed_on
 from rpcx.drivers.timers import Timers
 from rpcx.drivers.waiting import SPIN_SECONDS, Spinner, look
 from rpcx.drivers.workers import LOOP, Workers
@@ -58,6 +58,7 @@ class Pump:
         callers_lead: bool,
         accept: Callable[[Listener, Stream], Session | None] | None = None,
         spin: float = SPIN_SECONDS,
+        most_waiting: float = NEVER,
     ) -> None:
         self.name = name
         self.workers = Workers(name)
@@ -67,7 +68,7 @@ class Pump:
         self._callers_lead = callers_lead
         # A host stops reading from a client that takes no answers. A client always reads: two ends that both
         # waited for the other to read would wait for ever.
-        self.holds_back = not callers_lead
+        self.waiting = Backlog(most_waiting)
         self._spinner = Spinner(spin)
         self._selector = selectors.DefaultSelector()
         self._links: set[ThreadLink] = set()
@@ -393,7 +394,12 @@ class Pump:
             return
         self._served += 1
         self._hot = link
-        jobs = session.receive(data, monotonic())
+        try:
+            jobs = session.receive(data, monotonic())
+        except Exception as error:  # noqa: BLE001  # told there
+            failed_on(session, link.facts, error)
+            self.drop(link)
+            return
         if session.finished:
             self._queue(link, jobs)
         elif not jobs:
@@ -685,4 +691,9 @@ class Pump:
 
     def stats(self) -> dict[str, int]:
         """Counters, for inspection."""
-        return {"connections": len(self._links), "reads": self._served, "workers": len(self.workers)}
+        return {
+            "connections": len(self._links), "reads": self._served,
+            "workers": len(self.workers), "workers_high": self.workers.high, "queued": self.workers.queued,
+            "waiting": max((link.waiting for link in list(self._links)), default=0),
+            "waiting_high": self.waiting.high, "floods": self.waiting.floods,
+        }  # fmt: skip

@@ -40,6 +40,8 @@ class Workers:
     def __init__(self, name: str, most: int = MOST_WORKERS) -> None:
         self._name = name
         self._most = most
+        self.high = 0  # the most threads there ever were
+        self.queued = 0  # jobs that found all of them busy
         self._mutex = threading.Lock()
         self._idle: list[_Worker] = []  # the latest to fall asleep is woken first
         self._queue: deque[Job] = deque()  # only when all threads are busy
@@ -49,6 +51,8 @@ class Workers:
     def submit(self, job: Job) -> None:
         """Run ``job`` in a thread of its own."""
         with self._mutex:
+            if self._closed:
+                return  # whoever waits for it is being told that the connection is gone
             if self._idle:
                 worker = self._idle.pop()
                 worker.job = job
@@ -56,12 +60,14 @@ class Workers:
                 return
             if len(self._threads) >= self._most:
                 self._queue.append(job)
+                self.queued += 1
                 return
             worker = _Worker()
             worker.job = job
             thread = threading.Thread(target=self._work, args=(worker,), name=f"{self._name}-worker", daemon=True)
             self._threads.add(thread)
-        thread.start()
+            self.high = max(self.high, len(self._threads))
+            thread.start()  # in here, so that `close` finds none that it cannot join yet
 
     def _work(self, worker: _Worker) -> None:
         while (job := self._next(worker)) is not None:

@@ -1,19 +1,22 @@
 """One end of a connection that speaks another protocol: what each such end has, whatever the protocol.
 
 A driver pumps it (`rpcx.abc.Session`); bytes go through a reader, whose messages go to `_arrived`, of a subclass.
+The bounds of `rpcx.protocol.handshake.Limits` hold here too, as far as the protocol has what they bound: a message that
+was begun has to end, and who takes no answers has no further calls run, and is given up at last.
 """
 
 import logging
 import sys
 import threading
+import time
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from typing import Any, Final, Generic, Protocol, TypeVar
 
 from rpcx.abc import Buffer, EventLoop, Job, Link, PeerFacts, Waitable
 from rpcx.errors import ConnectionLost, ForkedConnection, LimitExceeded, ProtocolError
+from rpcx.protocol.handshake import Limits
 from rpcx.remoting.access import Gate
 from rpcx.remoting.pending import Pending
-from rpcx.security import audit
 
 log = logging.getLogger("rpcx")
 
@@ -71,9 +74,19 @@ class ForeignSession(Generic[Read]):
         self._attached = (
             threading.Event()
         )  # which may be later, for a connection that another protocol's session dialled
+        self._limits: Limits = realm.limits
+        self._message_due = 0.0  # when the message under way must be complete; 0: none is
+        self._blocked = 0.0  # since when the peer takes nothing of what waits for it; 0: it does, or nothing waits
+        self._choked = False  # so much waits that no further call begins
+        self._postponed: list[Job] = []  # calls that begin when some of it was taken
 
     @property
     def facts(self) -> PeerFacts:
+        return self._facts
+
+    @property
+    def known(self) -> PeerFacts:
+        """What is known of the peer."""
         return self._facts
 
     # --- the session a driver pumps ----------------------------------------------------------------------------
@@ -84,15 +97,23 @@ class ForeignSession(Generic[Read]):
 
     def receive(self, data: bytes, now: float) -> Sequence[Job]:
         jobs: list[Job] = []
+        came = False
         try:
             for message in self._reader.receive(data):
+                came = True
                 if not self.finished:
                     jobs += self._arrived(message, now)
         except (ProtocolError, LimitExceeded) as error:
             log.warning("%s: %s", self._facts, error)
-            if isinstance(error, LimitExceeded):
-                audit.event("limit-hit", peer=self._facts, result=str(error))
             self._end(error)
+            return jobs
+        if self._reader.between:
+            self._message_due = 0.0
+        else:
+            if came or not self._message_due:  # it began with this data
+                self._message_due = now + self._limits.frame_seconds
+            self._message_due += len(data) / 65536
+            self._link.rearm()
         return jobs
 
     def eof(self, now: float) -> Sequence[Job]:
@@ -100,10 +121,22 @@ class ForeignSession(Generic[Read]):
         return ()
 
     def tick(self, now: float) -> Sequence[Job]:
+        stall = self._limits.write_stall
+        if self._message_due and now >= self._message_due:
+            text = "a message was begun and not finished in time"
+            self._end(ProtocolError(text, limit="limits.frame_seconds"))
+        elif self._blocked and now >= self._blocked + stall:
+            text = f"the peer took nothing of what waits for it for {stall:g} s"
+            self._end(ConnectionLost(text, limit="limits.write_stall"))
         return ()
 
     def due(self) -> float | None:
-        return None
+        if self.finished:
+            return None
+        dues = [self._message_due] if self._message_due else []
+        if self._blocked:
+            dues.append(self._blocked + self._limits.write_stall)
+        return min(dues, default=None)
 
     def wanted(self) -> int:
         return max(READ, self._reader.wanted)
@@ -118,7 +151,17 @@ class ForeignSession(Generic[Read]):
         return bool(self._out)
 
     def held_back(self, count: int, *, took: bool) -> None:
-        """While much waits the driver reads no further requests, which bounds what a peer can let pile up."""
+        if not count:
+            self._blocked = 0.0
+        elif took or not self._blocked:
+            self._blocked = time.monotonic()
+        choked = count > self._limits.write_cap
+        if choked is not self._choked:
+            with self._lock:
+                self._choked = choked
+                jobs, self._postponed = ([], self._postponed) if choked else (self._postponed, [])
+            for job in jobs:
+                self._link.spawn(job)
 
     def lost(self, error: Exception) -> None:
         self._end(error)
@@ -151,10 +194,20 @@ class ForeignSession(Generic[Read]):
                 return
             self.error = error if error is not None else ConnectionLost("it was closed")
             self.finished = True
+            self._postponed.clear()
+        self._realm.table.hits.reached(error, self._facts)
         if not self.opened.arrived:
             self.opened.fail(self.error)
         self._realm.endpoints.discard(self)
         self._ended(self.error)
+
+    def _go_on(self, job: Job) -> None:
+        """Run a call that waited for another to end, unless it has to wait for the peer to take answers too."""
+        with self._lock:
+            if self._choked:
+                self._postponed.append(job)
+                return
+        self._link.spawn(job)
 
     def _put(self, data: Buffer) -> None:
         """Send it."""

@@ -15,11 +15,12 @@ from rpcx.lifetime.lease import LiveLease
 class Accounts:
     """How many live objects each principal has to answer for."""
 
-    __slots__ = ("_charged", "_owners")
+    __slots__ = ("_charged", "_owners", "high")
 
     def __init__(self) -> None:
         self._owners: dict[Hashable, Hashable] = {}  # holder → whose session it is; none: its own
         self._charged: Counter[Hashable] = Counter()  # whose → live objects
+        self.high = 0  # the most that one ever had
 
     def opened(self, holder: Hashable, owner: Hashable) -> None:
         """What ``holder`` receives is charged to ``owner``."""
@@ -39,9 +40,16 @@ class Accounts:
                 f"{self._charged[owner]} objects live that this principal made, held or not, and the host's quota is "
                 f"per_principal={quota}; let some end (release and do not renew them), or raise the quota",
                 uri=lease.object_id,
+                limit="quotas.per_principal",
             )
         lease.account = owner
         self._charged[owner] += 1
+        self.high = max(self.high, self._charged[owner])
+
+    @property
+    def most(self) -> int:
+        """How many the one has that has most."""
+        return max(self._charged.values(), default=0)
 
     def ended(self, lease: LiveLease) -> None:
         """The object is no more."""

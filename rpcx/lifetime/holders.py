@@ -16,7 +16,7 @@ from collections.abc import Hashable
 from dataclasses import dataclass
 from typing import Final
 
-from rpcx.errors import LimitExceeded
+from rpcx.errors import InvalidArguments, LimitExceeded
 from rpcx.lifetime.accounts import Accounts
 from rpcx.lifetime.lease import LiveLease
 
@@ -25,33 +25,57 @@ GONE_HOLDERS: Final = 10_000  # remembered; a call that outlives so many clients
 
 @dataclass(frozen=True)
 class Quotas:
-    """How many objects there may be. Who wants one more gets LimitExceeded; nobody else notices.
+    """How many objects there may be, and for how long. Who wants more gets LimitExceeded; nobody else notices.
 
     Attributes:
         per_holder: different objects one holder may hold.
         per_principal: live objects that were first handed to sessions of one principal, held still or not.
         per_host: objects that may live on the host.
+        callbacks: objects of one client's that the host may hold: callbacks, sponsors, whatever it passes by reference.
+        longest_renewal: seconds by which a client or a sponsor may renew a lease at a time.
     """
 
     per_holder: int = 10_000
     per_principal: int = 100_000
     per_host: int = 2_000_000
+    callbacks: int = 10_000
+    longest_renewal: float = 2_592_000.0  # 30 days: nobody who lives needs more, and nobody who died should have it
 
     def __post_init__(self) -> None:
-        for name in ("per_holder", "per_principal", "per_host"):
+        if not 0 < self.longest_renewal < float("inf"):
+            raise ValueError(f"Quotas(longest_renewal={self.longest_renewal!r}): a number of seconds above 0 is needed")
+        for name in ("per_holder", "per_principal", "per_host", "callbacks"):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int) or value < 1:
                 raise ValueError(f"Quotas({name}={value!r}): a number of objects, at least 1, is needed")
+
+    def check_renewal(self, seconds: float, object_id: str) -> None:
+        """Whether somebody may renew ``object_id`` by so much.
+
+        Raises:
+            InvalidArguments: that is no time.
+            LimitExceeded: it is more than is allowed at a time.
+        """
+        if not seconds >= 0:
+            raise InvalidArguments(f"{object_id}: cannot renew by {seconds!r} s; give 0 seconds or more", uri=object_id)
+        if seconds > self.longest_renewal:
+            raise LimitExceeded(
+                f"{object_id}: cannot renew by {seconds!r:.20} s; the host allows {self.longest_renewal:g} s at a time "
+                "(longest_renewal): renew again then, or register a sponsor",
+                uri=object_id,
+                limit="quotas.longest_renewal",
+            )
 
 
 class Holders:
     """The table of holders. Methods that let go return the leases that nobody holds any more."""
 
-    __slots__ = ("_gone", "_held", "_lost", "accounts", "grace")
+    __slots__ = ("_gone", "_held", "_lost", "accounts", "grace", "high")
 
     def __init__(self, grace: float) -> None:
         self.grace = grace  # seconds
         self.accounts = Accounts()
+        self.high = 0  # the most that one ever held
         self._held: dict[Hashable, dict[LiveLease, int]] = {}  # holder → what → how often it received it
         self._lost: OrderedDict[Hashable, float] = OrderedDict()  # → when its grace is over; in that order
         self._gone: OrderedDict[Hashable, None] = OrderedDict()  # newest last
@@ -59,6 +83,13 @@ class Holders:
     def stats(self) -> dict[str, int]:
         """How many hold something, and how many are in their grace time."""
         return {"holders": len(self._held), "lost": len(self._lost)}
+
+    def peaks(self) -> dict[str, tuple[int, int]]:
+        """(now, at most) what the one holds that holds most, and what the one has to answer for that has most."""
+        return {
+            "quotas.per_holder": (max(map(len, self._held.values()), default=0), self.high),
+            "quotas.per_principal": (self.accounts.most, self.accounts.high),
+        }
 
     def is_gone(self, holder: Hashable) -> bool:
         """Whether it said goodbye, or was lost for too long, and has not come back."""
@@ -75,9 +106,11 @@ class Holders:
                     f"this client holds {len(held)} objects, and the host's quota is per_holder={quota}; "
                     "release proxies that are no longer used, or raise the quota",
                     uri=lease.object_id,
+                    limit="quotas.per_holder",
                 )
             lease.add_holder(holder)
             self._held[holder] = held
+            self.high = max(self.high, len(held) + 1)
         held[lease] = held.get(lease, 0) + count
 
     def release(self, holder: Hashable, lease: LiveLease, count: int) -> bool:

@@ -32,7 +32,6 @@ from rpcx.lifetime.sponsors import Sponsors
 __all__ = ["Action", "AskSponsor", "Ended", "LeaseManager", "Quotas"]
 
 GRACE: Final = 30.0  # seconds a lost client has to come back over another connection
-MAX_RENEWAL: Final = 1e9  # seconds, 31 years: more is a mistake; infinity would never let go
 TEXT: Final = 200  # characters kept of a text that came from outside
 
 NULL: Final = LeaseState.NULL  # names of the module's own: 45 ns less in the hot path than `LeaseState.NULL`
@@ -55,6 +54,7 @@ class LeaseManager:
         if not 0 <= grace < FOREVER:
             raise ValueError(f"LeaseManager(grace={grace!r}): must be finite, 0 s or more")
         self.quotas = quotas or Quotas()
+        self.high = 0  # the most objects that ever lived at once
         self._moment = Moment(0.0)
         self._live: dict[str, LiveLease] = {}
         self._agenda = Agenda()
@@ -77,13 +77,12 @@ class LeaseManager:
             raise ValueError(f"{object_id}: this id is or was in use; ids are never used again")
         quota = self.quotas.per_host
         if len(self._live) >= quota:
-            raise LimitExceeded(
-                f"{len(self._live)} objects live on this host, and its quota is per_host={quota}; "
-                "release some, give them shorter leases, or raise the quota",
-                uri=object_id,
-            )
+            text = f"{len(self._live)} objects live on this host, and its quota is per_host={quota}; "
+            text += "release some, give them shorter leases, or raise the quota"
+            raise LimitExceeded(text, uri=object_id, limit="quotas.per_host")
         self._moment.now = now
         lease = self._live[object_id] = LiveLease(object_id, terms, self._moment)
+        self.high = max(self.high, len(self._live))
         self._agenda.at(lease, lease.expiry)
         return lease
 
@@ -97,6 +96,14 @@ class LeaseManager:
     def live(self) -> Iterator[LiveLease]:
         """Every live object's lease; nothing may change while it is read."""
         return iter(self._live.values())
+
+    def peaks(self) -> dict[str, tuple[int, int]]:
+        """(now, at most) of what is bounded: of the one that has most, where each has a bound."""
+        return {
+            **self._holders.peaks(),
+            "quotas.per_host": (len(self._live), self.high),
+            "fixed.sponsors": (self._sponsors.most, self._sponsors.high),
+        }
 
     def stats(self) -> dict[str, int]:
         """Figures as they are now, for inspection: plain data."""
@@ -183,10 +190,11 @@ class LeaseManager:
 
         Raises:
             ObjectNotFound, ObjectExpired: there is no such object, or no more.
-            InvalidArguments: not from 0 to `MAX_RENEWAL` seconds, or the object has no lease.
+            InvalidArguments: not 0 seconds or more, or the object has no lease.
+            LimitExceeded: more than the quota allows at a time.
         """
         lease = self._find_leased(object_id, now)
-        _check_renewal(seconds, object_id)
+        self.quotas.check_renewal(seconds, object_id)
         lease.kept = True
         self._extend(lease, seconds, now)
         return lease.expiry - now
@@ -223,11 +231,11 @@ class LeaseManager:
 
         Raises:
             ObjectNotFound, ObjectExpired: there is no such object, or no more.
-            InvalidArguments: the object takes no sponsors, or ``renewal`` is not from 0 to `MAX_RENEWAL`.
-            LimitExceeded: it has 16 already.
+            InvalidArguments: the object takes no sponsors, or ``renewal`` is not 0 or more.
+            LimitExceeded: it has 16 already, or ``renewal`` is more than the quota allows at a time.
         """
         lease = self._find_leased(object_id, now)
-        _check_renewal(renewal, object_id)
+        self.quotas.check_renewal(renewal, object_id)
         if not lease.patience:
             raise InvalidArguments(
                 f"{object_id} takes no sponsors (its lease has sponsorship_timeout=0); renew it instead",
@@ -256,12 +264,12 @@ class LeaseManager:
             self._drop_sponsor(lease, lease.sponsors[sponsor], "it was unregistered", now)
 
     def answered(self, object_id: str, sponsor: Hashable, seconds: float, now: float) -> None:
-        """The sponsor being asked wants ``seconds`` more, `MAX_RENEWAL` at most; not above 0: no."""
+        """The sponsor being asked wants ``seconds`` more; it gets what the quota allows. Not above 0: no."""
         lease = self._live.get(object_id)
         if lease is None or lease.asking is None or lease.asking.sponsor != sponsor:
             return  # nobody waits for it any more
         if seconds > 0:
-            lease.asking.last = min(seconds, MAX_RENEWAL)
+            lease.asking.last = min(seconds, self.quotas.longest_renewal)
             self._extend(lease, lease.asking.last, now)
         else:
             self._drop_sponsor(lease, lease.asking, f"it answered {seconds:g} s", now)
@@ -389,11 +397,3 @@ class LeaseManager:
         lease.end()
         self._endings.add(lease.object_id, now, why, advice)
         return ended
-
-
-def _check_renewal(seconds: float, object_id: str) -> None:
-    if not 0 <= seconds <= MAX_RENEWAL:
-        raise InvalidArguments(
-            f"{object_id}: cannot renew by {seconds!r} s; give from 0 to {MAX_RENEWAL:g} seconds",
-            uri=object_id,
-        )

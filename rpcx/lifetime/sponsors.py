@@ -16,10 +16,11 @@ MAX_SPONSORS: Final = 16  # of one object, asked one after the other: 16 x 120 s
 class Sponsors:
     """The table of sponsors, by owner."""
 
-    __slots__ = ("_owned",)
+    __slots__ = ("_owned", "high")
 
     def __init__(self) -> None:
         self._owned: dict[Hashable, dict[Sponsorship, LiveLease]] = {}  # owner → what it sponsors
+        self.high = 0  # the most that one object ever had
 
     def __len__(self) -> int:
         return sum(map(len, self._owned.values()))
@@ -30,9 +31,11 @@ class Sponsors:
             raise LimitExceeded(
                 f"{lease.object_id} has {MAX_SPONSORS} sponsors, and no object may have more; unregister one",
                 uri=lease.object_id,
+                limit="fixed.sponsors",
             )
         sponsorship = Sponsorship(sponsor, owner)
         lease.sponsors = {**lease.sponsors, sponsor: sponsorship}
+        self.high = max(self.high, len(lease.sponsors))
         self._owned.setdefault(owner, {})[sponsorship] = lease
         return sponsorship
 
@@ -43,6 +46,12 @@ class Sponsors:
         if not owned:
             del self._owned[sponsorship.owner]
         return lease.strike(sponsorship, why)
+
+    @property
+    def most(self) -> int:
+        """How many the object has that has most."""
+        leases = {lease for owned in self._owned.values() for lease in owned.values()}
+        return max((len(lease.sponsors) for lease in leases), default=0)
 
     def owned(self, owner: Hashable) -> list[tuple[Sponsorship, LiveLease]]:
         """What ``owner`` sponsors; a snapshot."""

@@ -10,6 +10,7 @@ from rpcx.errors import LimitExceeded
 
 JUDGED: Final = 200  # calls after which a peer most of whose are in vain is cut off (Envoy: 500)
 WINDOW: Final = 10.0  # seconds within which they count
+SENT_AHEAD: Final = 1024  # calls that may wait for those before them, in protocols of others that have no other bound
 STRIKES: Final = 2  # pings in a row that came too early and are forgiven
 EARLY: Final = 0.9  # share of the time between two pings from which one is in time: networks bunch them
 
@@ -38,7 +39,8 @@ class Conduct:
         judged = calls - self._before
         if max(judged, self._vain) >= JUDGED and self._vain * 2 > judged:
             share = f"{self._vain} of {max(judged, self._vain)} calls"
-            raise LimitExceeded(f"{share} were cancelled or made no sense within {WINDOW:.0f} s")
+            text = f"{share} were cancelled or made no sense within {WINDOW:.0f} s"
+            raise LimitExceeded(text, limit="fixed.vain_calls")
 
     def pinged(self, least: float, now: float) -> None:
         """The peer pings, which it may every ``least`` seconds. Raises LimitExceeded: it keeps on doing so sooner."""
@@ -46,7 +48,8 @@ class Conduct:
         self._strikes = self._strikes + 1 if early else 0
         self._pinged = now
         if self._strikes > STRIKES:
-            raise LimitExceeded(f"pings follow one another sooner than every {least:g} s")
+            text = f"pings follow one another sooner than every {least:g} s"
+            raise LimitExceeded(text, limit="limits.min_ping")
 
 
 class Share(Protocol):

@@ -26,7 +26,7 @@ from enum import IntEnum
 from typing import Final
 
 from rpcx.abc import Buffer
-from rpcx.errors import BY_NAME, AuthenticationFailed, ConnectionLost, LimitExceeded, NotSent, ProtocolError, RpcxError
+from rpcx.errors import BY_NAME, ConnectionLost, LimitExceeded, NotSent, ProtocolError, RpcxError
 from rpcx.protocol.conduct import Conduct, Share
 from rpcx.protocol.frames import (
     HEADER,
@@ -40,6 +40,7 @@ from rpcx.protocol.frames import (
 )
 from rpcx.protocol.handshake import LEAST_MESSAGE, Agreement, Limits, Offer, Role, refusal, refused
 from rpcx.protocol.opening import Authentication, Opening
+from rpcx.protocol.term import Term, proof_ends
 
 CALL: Final = int(Kind.CALL)
 ONEWAY: Final = int(Kind.ONEWAY)
@@ -69,6 +70,7 @@ CLOSED: Final = 102  # no more events follow; token is the error, or None after 
 PACK_HEADER: Final = HEADER.pack
 COUNT_SIZE: Final = 2  # bytes before the envelope of BURST and RETURNS that say how many
 LAST_ID: Final = 0xFFFFFFFF  # of a call; then they come round
+LARGE: Final = 8192  # bytes of an answer that is worth a system call of its own
 HELD_CALLS: Final = 100_000  # that may wait unsent for the peer's in-flight limit; then LimitExceeded
 
 Event = tuple[int, object, bytes, Sequence[Buffer]]
@@ -106,7 +108,7 @@ class Connection:
         self._heard = now  # when bytes last came
         self.frame_due = 0.0  # when the frame under way must be complete; 0: none is
         self._opening_due = now + limits.handshake
-        self.ends = 0.0  # when what the client proved ends, and the connection with it; 0: it does not
+        self.term: Term | None = None  # when it ends by itself; None: it does not
         self._pinged = 0.0  # when we asked whether the peer lives; 0: no answer outstanding
         self._next_id = 1
         self._calls: dict[int, object] = {}  # our calls in flight: id → token
@@ -214,7 +216,7 @@ class Connection:
         """Calls came for which the share must grow. None: it did; else what becomes of them."""
         calls, most = len(self._serving) + len(ids), self.limits.in_flight
         if calls > most:
-            raise LimitExceeded(f"more than {most} calls in flight")
+            raise LimitExceeded(f"more than {most} calls in flight", limit="limits.in_flight")
         try:
             if self.share is not None:
                 self.share.grow(calls, most)
@@ -241,7 +243,7 @@ class Connection:
     def _item_came(self, kind: int, call_id: int, body: bytes, segments: Sequence[Buffer]) -> Event:
         left = self._granted.get(call_id, 0) - 1
         if left < 0 or call_id in self._held:
-            raise ProtocolError(f"an item for call {call_id}, which gave no credit for it")
+            raise ProtocolError(f"an item for call {call_id}, which gave no credit for it", limit="limits.window")
         self._granted[call_id] = left
         token = self._calls.get(call_id)
         if token is None:
@@ -325,11 +327,11 @@ class Connection:
         self.phase = Phase.OPEN
         self._allowed = agreement.peer.in_flight
         self._peer_message = agreement.peer.message
+        if self._peer_message < LARGE:
+            self.reply = self._reply_with_care  # type: ignore[method-assign]  # so that others pay nothing for it
         proved = opening.proved
         if proved is not None and proved.seconds is not None:
-            self.ends = now + proved.seconds
-            # Shadows the methods, so that who proved nothing that ends pays nothing for it.
-            self.due, self.tick = self._due_or_end, self._tick_or_end  # type: ignore[method-assign]  # as said
+            self.ends_by(proof_ends(now, proved.seconds))
         events.append((OPENED, agreement, b"", NO_SEGMENTS))
         self._send_held()
         return behind
@@ -442,24 +444,35 @@ class Connection:
             self._queue(frame(CANCEL, call_id, b""))
         return True
 
-    def reply(self, kind: int, call_id: int, body: bytes, segments: Sequence[Buffer] = NO_SEGMENTS) -> None:
+    def reply(self, kind: int, call_id: int, body: bytes, segments: Sequence[Buffer] = NO_SEGMENTS) -> bool:
         """Answer a call of the peer's with RETURN (or RETURN_NOW), FAULT or END: its slot is free again.
+
+        Returns:
+            Whether the answer is large: then it is not to wait for others to leave with it.
 
         Raises:
             LimitExceeded: the message is larger than the peer takes; nothing was sent, the call stays open.
         """
         size = len(body)
-        if segments or size > self._peer_message:
+        large = False
+        if size > LARGE or segments:
+            large = True
             self._check_size(size, segments)
         if self._serving.pop(call_id, None) is None:
             self.ended_late(1)
-            return
+            return False
         if self._streamed:
             self._streamed.discard(call_id)
         if segments:
             self._queue(frame(kind, call_id, body, segments))
         else:
             self.out.append(PACK_HEADER(size, kind, 0, 0, call_id) + body)
+        return large
+
+    def _reply_with_care(self, kind: int, call_id: int, body: bytes, segments: Sequence[Buffer] = NO_SEGMENTS) -> bool:
+        """The same for a peer that takes less than what is large."""
+        self._check_size(len(body), segments)
+        return Connection.reply(self, kind, call_id, body, segments)
 
     def reply_burst(self, first: int, count: int, body: bytes) -> bool:
         """Answer calls of the peer's whose ids follow one another: by RETURNS, or RETURN for one.
@@ -538,6 +551,16 @@ class Connection:
         return self._backlog + sum(memoryview(buffer).nbytes for buffer in self.out)
 
     @property
+    def largest(self) -> int:
+        """Bytes of the largest message that came, if it came in several reads; 0: none did."""
+        return self._reader.largest
+
+    @property
+    def room(self) -> int:
+        """Bytes that an answer may have, by the peer's word, but no more than a message of its own may have here."""
+        return min(self._peer_message, self.limits.message)
+
+    @property
     def serving(self) -> int:
         """The peer's calls that are not answered."""
         return len(self._serving)
@@ -575,17 +598,20 @@ class Connection:
             if self._opening.answer is not None:
                 return self._speak()
             if now >= self._opening_due:
-                return self._fail(ProtocolError(f"no handshake within {limits.handshake:g} s"))
+                return self._fail(
+                    ProtocolError(f"no handshake within {limits.handshake:g} s", limit="limits.handshake")
+                )
             return []
         if self.frame_due and now >= self.frame_due:
-            return self._fail(ProtocolError("a message was begun and not finished in time"))
+            text = "a message was begun and not finished in time"
+            return self._fail(ProtocolError(text, limit="limits.frame_seconds"))
         if self._blocked and now >= self._blocked + limits.write_stall:
             text = f"the peer took nothing of {self._backlog} bytes for {limits.write_stall:g} s"
-            return self._fail(ConnectionLost(text), tell=False)
+            return self._fail(ConnectionLost(text, limit="limits.write_stall"), tell=False)
         if self._pinged:
             if now >= self._pinged + limits.ping_timeout:
                 text = f"the peer did not answer a ping for {limits.ping_timeout:g} s"
-                return self._fail(ConnectionLost(text), tell=False)
+                return self._fail(ConnectionLost(text, limit="limits.ping_timeout"), tell=False)
         elif now >= self._heard + self._idle():
             if self.phase == Phase.CLOSING:  # it does not close after our goodbye: leave it
                 self._closed(None)
@@ -594,14 +620,23 @@ class Connection:
             self._queue(frame(PING, 0, b""))
         return []
 
+    def ends_by(self, term: Term) -> None:
+        """It ends then, if it does not sooner."""
+        if self.term is None or term.when < self.term.when:
+            self.term = term
+            # Shadows the methods, so that connections without an end pay nothing for it.
+            self.due, self.tick = self._due_or_end, self._tick_or_end  # type: ignore[method-assign]  # as said
+
     def _due_or_end(self) -> float | None:
         due = Connection.due(self)
-        return min(due, self.ends) if due is not None and self.phase == Phase.OPEN else due
+        ends = self.term is not None and due is not None and self.phase == Phase.OPEN
+        return min(due, self.term.when) if ends else due  # type: ignore[union-attr,type-var]  # neither is None
 
     def _tick_or_end(self, now: float) -> list[Event]:
-        if now < self.ends or self.phase != Phase.OPEN:
-            return Connection.tick(self, now)
-        return self._fail(AuthenticationFailed("what the client proved has ended; connect anew, with a fresh proof"))
+        term = self.term
+        if term is not None and self.phase == Phase.OPEN and term.over(now, len(self._calls) + len(self._serving)):
+            return self._fail(term.error)
+        return Connection.tick(self, now)
 
     def _idle(self) -> float:
         # The server asks later, so that usually only the client does; neither asks more often than the other allows.

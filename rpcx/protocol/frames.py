@@ -87,7 +87,8 @@ def first_frame(data: bytes, start: int, limit: int) -> tuple[Frame, bytes] | No
         return None
     length, kind, _, segments, call_id = HEADER.unpack_from(data, start)
     if length > limit:
-        raise LimitExceeded(f"a handshake of {length} bytes; at most {limit} are allowed")
+        text = f"a handshake of {length} bytes; at most {limit} are allowed"
+        raise LimitExceeded(text, limit="fixed.handshake_bytes")
     if segments:
         raise ProtocolError(f"a handshake with {segments} segments; it has none")
     body = start + HEADER_SIZE
@@ -111,10 +112,11 @@ def _keep_large_blocks() -> None:
 class FrameReader:
     """Cuts frames out of whatever pieces the stream delivers."""
 
-    __slots__ = ("_chunks", "_head", "_missing", "_parts", "_rest", "_sizes", "error", "limit")
+    __slots__ = ("_chunks", "_head", "_missing", "_parts", "_rest", "_sizes", "error", "largest", "limit")
 
     def __init__(self, limit: int) -> None:
         self.limit = limit  # bytes behind the header that a frame may have
+        self.largest = 0  # bytes of the largest frame that did not come in one read; smaller ones are not measured
         self.error: RpcxError | None = None  # what is wrong with the bytes behind the last frame; then it is over
         self._rest = b""  # an incomplete frame not worth collecting apart: header, table, small body
         self._head: tuple[int, int] | None = None  # (kind, id) of the large frame under way, else None
@@ -175,6 +177,7 @@ class FrameReader:
         if length > LARGE_READ // 2:
             _keep_large_blocks()
         self._head = (kind, call_id)
+        self.largest = max(self.largest, length)
         self._sizes = [*sizes[::-1], body]
         self._missing = self._sizes.pop()
         return True
@@ -206,8 +209,10 @@ class FrameReader:
 
 def _too_large(length: int, segments: int, limit: int) -> LimitExceeded:
     if segments > MAX_SEGMENTS:
-        return LimitExceeded(f"a message has {segments} segments; at most {MAX_SEGMENTS} are allowed")
+        text = f"a message has {segments} segments; at most {MAX_SEGMENTS} are allowed"
+        return LimitExceeded(text, limit="fixed.segments")
     return LimitExceeded(
         f"a message of {length} bytes exceeds this side's limit of {limit} bytes; "
-        "raise it with limits=Limits(message=...), or send the data as a stream"
+        "raise it with limits=Limits(message=...), or send the data as a stream",
+        limit="limits.message",
     )

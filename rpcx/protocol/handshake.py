@@ -26,7 +26,13 @@ IN_FLIGHT: Final = 1024  # calls begun and not answered, per connection (HTTP/2 
 PRINCIPAL_IN_FLIGHT: Final = 4096  # … of one principal's connections
 HOST_IN_FLIGHT: Final = 16384  # … of all
 WINDOW: Final = 64  # stream items sent ahead of the consumer
+LONGEST_CALL: Final = 86_400.0  # seconds; whoever waits for longer has forgotten it
+ONEWAYS: Final = 10_000  # one-way calls that wait, of one connection: some 10 MB
+WRITE_CAP: Final = 8 << 20  # bytes that may wait for a peer to take them (NATS: 64 MiB)
 MIN_PING: Final = 5.0  # seconds between two pings of one end (gRPC: 5 minutes)
+
+#: Of `Limits`, those that are times which must end.
+SECONDS: Final = ("write_stall", "ping_timeout", "frame_seconds", "handshake", "longest_call", "session")
 
 Role = Literal["client", "server"]
 
@@ -38,6 +44,7 @@ class Limits:
     message: int = MESSAGE_BYTES
     in_flight: int = IN_FLIGHT
     window: int = WINDOW
+    write_cap: int = WRITE_CAP  # bytes that may wait for a peer; while more do, none of its calls begins
     write_stall: float = 30.0  # how long a peer may take nothing of what waits for it
     ping_idle: float = 30.0  # silence before asking whether the peer is alive
     ping_timeout: float = 20.0  # silence after asking before it counts as dead
@@ -46,13 +53,21 @@ class Limits:
     handshake: float = HANDSHAKE_SECONDS
     in_flight_per_principal: int = PRINCIPAL_IN_FLIGHT  # of all its connections to a host, the owner's excepted
     in_flight_per_host: int = HOST_IN_FLIGHT  # of all connections to a host
+    longest_call: float = LONGEST_CALL  # that a call may run; a stream may for ever
+    session: float | None = None  # that a connection may last, the owner's excepted; None: for ever
+    oneways: int = ONEWAYS  # one-way calls of a connection that wait for those before them; more are lost
 
     def __post_init__(self) -> None:
-        ones = ("in_flight", "in_flight_per_principal", "in_flight_per_host", "window")
+        ones = ("in_flight", "in_flight_per_principal", "in_flight_per_host", "window", "write_cap", "oneways")
         for name, least in (("message", LEAST_MESSAGE), *((name, 1) for name in ones)):
             value = getattr(self, name)
             if not isinstance(value, int) or value < least:
                 raise ValueError(f"Limits({name}={value!r}): an integer of at least {least} is needed")
+        for name in SECONDS:
+            value = getattr(self, name)
+            none = value is None and name == "session"
+            if not none and not (isinstance(value, int | float) and 0 < value < float("inf")):
+                raise ValueError(f"Limits({name}={value!r}): a number of seconds above 0 is needed")
 
 
 @dataclass(frozen=True, slots=True)

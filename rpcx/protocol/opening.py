@@ -271,7 +271,7 @@ class Opening:
     def _count(self) -> None:
         self._messages += 1
         if self._messages > MOST_MESSAGES:
-            raise LimitExceeded(f"a proof of more than {MOST_MESSAGES} messages")
+            raise LimitExceeded(f"a proof of more than {MOST_MESSAGES} messages", limit="fixed.handshake_bytes")
 
     def _tell(self, framed: bytes) -> bytes:
         word = self._said + framed

@@ -21,6 +21,8 @@ from rpcx.remoting.runs import rows
 from rpcx.remoting.validation import NO_KEYWORDS
 from rpcx.sinks.lowering import SCALARS
 
+SMALL: Final = SCALARS - {str}  # types of results that are answered together, whatever they hold …
+LARGE: Final = 8_192  # … and texts of fewer characters than this
 LONGEST_BURST: Final = 64  # calls that leave in one frame
 LONG: Final = 0.001  # seconds after which a call that runs is to blame for the burst's being late
 
@@ -87,7 +89,13 @@ class IncomingBurst(IncomingCall):
     # --- what the driver asks ------------------------------------------------------------------------------
 
     def run(self) -> None:
-        """Call the method for each, and answer."""
+        """Call the method for each, and answer; from where it stopped, if the brake is on meanwhile."""
+        while not (self.halted and self.endpoint.holds(self)):
+            self._run_entered()
+            if not self._todo:
+                return
+
+    def _run_entered(self) -> None:
         token = serving.set(self)
         try:
             instance = self.entry.enter()
@@ -124,11 +132,14 @@ class IncomingBurst(IncomingCall):
                 self._answer(alone=True)
                 self.answer_fault(error)
                 continue
-            if type(value) in SCALARS:
+            kind = type(value)
+            if kind in SMALL or (kind is str and len(value) < LARGE):
                 done.append(value)
             else:
                 self._answer(alone=True)
                 self.answer(value)
+                if self.halted:
+                    return
 
     def overran(self, now: float) -> None:
         if now - self._since >= LONG:  # many short calls may take long together: then no method is to blame
@@ -145,6 +156,9 @@ class IncomingBurst(IncomingCall):
             super().cancel()
 
     # --- how they end --------------------------------------------------------------------------------------
+
+    def dropped(self) -> None:
+        """`cancel` has counted those that will not begin."""
 
     def _taken(self) -> Iterator[tuple[int, Sequence[object]]]:
         """The calls that have not begun, taken out."""

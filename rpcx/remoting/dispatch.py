@@ -23,6 +23,7 @@ from rpcx.messages import Call, Fault, Reply, Return
 from rpcx.remoting.access import Gate
 from rpcx.remoting.contract import Method
 from rpcx.remoting.objects import Entry
+from rpcx.remoting.room import FAULT_BYTES, NoRoom, Room, returns_little
 from rpcx.remoting.runs import rows
 from rpcx.remoting.validation import NO_KEYWORDS, Fit
 
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("rpcx")
 
 DONE: Final = object()  # a generator has ended
+SLICE: Final = 256  # items that a stream produces at once, whatever credit it has
 
 
 class Answerer(Protocol):
@@ -51,6 +53,7 @@ class Answerer(Protocol):
     def passed_out(self, reply: Reply, states: Any, /) -> Reply: ...
     def oneway_done(self) -> None: ...
     def credit(self, call_id: int, /) -> int: ...
+    def holds(self, call: "IncomingCall", /) -> bool: ...
     def answer_burst(self, call: "IncomingCall", first: int, values: list[Any], /) -> None: ...
     def ended_late(self, count: int, /) -> None: ...
     def call_apart(self, call: "IncomingCall", call_id: int, args: list[object], /) -> None: ...
@@ -58,6 +61,7 @@ class Answerer(Protocol):
     def end_stream(self, call: "IncomingStream", /) -> None: ...
     def resume_stream(self, call: "IncomingStream", /) -> None: ...
     def rest_stream(self, call: "IncomingStream", /) -> bool: ...
+    def continue_stream(self, call: "IncomingStream", /) -> None: ...
 
 
 class Errand:
@@ -89,6 +93,7 @@ class IncomingCall:
     blocking = False  # to be given a thread of its own
     depth = 0  # how many calls up the chain wait for this one
     cancelled = False  # set when the caller gave up or is gone
+    halted = False  # look before it begins: it was given up, or its connection has the brake on
     task: "asyncio.Task[Any] | None" = None  # while an async method runs
     message: Call | None = None  # what message sinks saw; None: there are none
     states: Any = None  # what they want to remember
@@ -123,10 +128,10 @@ class IncomingCall:
 
     def run(self) -> None:
         """Call a sync method and answer."""
+        if self.halted and self.stopped():
+            return
         token = serving.set(self)
         try:
-            if self.cancelled:
-                raise _gave_up(self)
             method, entry = self.method, self.entry
             instance = entry.enter()
             try:
@@ -148,11 +153,12 @@ class IncomingCall:
         """Await an async method and answer."""
         from asyncio import current_task
 
+        self.task = current_task()  # first: whoever gives it up either is seen here or cancels this
+        if self.halted and self.stopped():
+            self.task = None
+            return
         token = serving.set(self)
-        self.task = current_task()
         try:
-            if self.cancelled:
-                raise _gave_up(self)
             method, entry = self.method, self.entry
             instance = entry.enter()
             try:
@@ -171,7 +177,18 @@ class IncomingCall:
             self.task = None
             serving.reset(token)
 
+    def stopped(self) -> bool:
+        """Whether it does not begin: it was given up, and that is answered; or its turn comes later."""
+        if self.cancelled:
+            self.dropped()
+            return True
+        return self.endpoint.holds(self)
+
     # --- how it ends ---------------------------------------------------------------------------------------
+
+    def dropped(self) -> None:
+        """It will not begin any more."""
+        self.answer_fault(_gave_up(self))
 
     def answer(self, value: object) -> None:
         self.endpoint.answer(self, value)
@@ -180,12 +197,12 @@ class IncomingCall:
         if not isinstance(error, Exception) and self.cancelled:
             error = _gave_up(self)  # it was asyncio.CancelledError
         elif not isinstance(error, Exception):
-            log.error("%s raised %r; it reaches the caller as RemoteError", self.method.where, error)
+            log.error("%s raised %r; it reaches %s as RemoteError", self.method.where, error, self.peer)
         self.endpoint.answer_fault(self, error)
 
     def cancel(self, call_id: int = 0) -> None:
         """The caller gave up the call of this id, or (0) its connection is gone."""
-        self.cancelled = True
+        self.cancelled = self.halted = True
         task = self.task
         if task is not None:
             task.get_loop().call_soon_threadsafe(task.cancel)
@@ -210,7 +227,7 @@ class IncomingOneway(IncomingCall):
 
     def answer_fault(self, error: BaseException) -> None:
         self.endpoint.oneway_failures += 1
-        log.warning("one-way call %s.%s failed: %r", self.uri, self.method_name, error)
+        log.warning("one-way call %s.%s of %s failed: %r", self.uri, self.method_name, self.peer, error)
 
 
 class IncomingStream(IncomingCall):
@@ -228,25 +245,29 @@ class IncomingStream(IncomingCall):
         """Produce items while there is credit."""
         token = serving.set(self)
         try:
-            while True:
-                self._slice()
+            while self._slice():
                 if self.endpoint.rest_stream(self):
                     return
+            self.endpoint.continue_stream(self)
         except BaseException as error:  # noqa: BLE001  # whatever a method raises is its caller's answer
             self._finish(error)
         finally:
             serving.reset(token)
 
-    def _slice(self) -> None:
+    def _slice(self) -> bool:
+        """Produce items while there is credit. False: there is more, and others are to have their turn first."""
         if self._items is None:
             self._items = iter(self._begin())
-        while self.endpoint.credit(self.call_id) > 0 and not self.cancelled:
+        for _ in range(SLICE):
+            if self.cancelled:
+                raise _gave_up(self)
+            if self.endpoint.credit(self.call_id) <= 0:
+                return True
             item = next(self._items, DONE)
             if item is DONE:
                 raise StopIteration
             self.endpoint.send_item(self, item)
-        if self.cancelled:
-            raise _gave_up(self)
+        return False
 
     async def run_async(self) -> None:
         import asyncio
@@ -311,7 +332,7 @@ class IncomingStream(IncomingCall):
             try:
                 close()
             except Exception:
-                log.exception("%s: closing its generator failed", self.method.where)
+                log.exception("%s: closing its generator failed (of %s)", self.method.where, self.peer)
         self._over(error)
 
     async def _finish_async(self, error: BaseException) -> None:
@@ -319,7 +340,7 @@ class IncomingStream(IncomingCall):
             try:
                 await self._items.aclose()
             except Exception:
-                log.exception("%s: closing its generator failed", self.method.where)
+                log.exception("%s: closing its generator failed (of %s)", self.method.where, self.peer)
         self._over(error)
 
     def _over(self, error: BaseException) -> None:
@@ -366,6 +387,8 @@ class BatchedRun(IncomingCall):
                         mark_as_run(error)
                         raise
                     returned(value)
+                except NoRoom:
+                    raise
                 except BaseException as error:  # noqa: BLE001  # whatever a method raises is its caller's answer
                     batch.failed(error, self.states)
         finally:
@@ -396,6 +419,8 @@ class BatchedRun(IncomingCall):
                         mark_as_run(error)
                         raise
                     returned(value)
+                except NoRoom:
+                    raise
                 except BaseException as error:  # noqa: BLE001  # whatever a method raises is its caller's answer
                     batch.failed(error, self.states)
         finally:
@@ -411,7 +436,8 @@ class BatchedRun(IncomingCall):
         """What takes a call's value."""
         batch = self.batch
         assert batch is not None
-        return batch.values.append if self.states is None else functools.partial(batch.passed, self.states)
+        take = batch.values.append if self.states is None else functools.partial(batch.passed, self.states)
+        return take if returns_little(self.method) else batch.room.taking(take)
 
     def all_failed(self, error: BaseException) -> None:
         """None of its calls can be made."""
@@ -443,9 +469,10 @@ class FailedRun:
 class IncomingBatch(IncomingCall):
     """Many calls in one frame: run one after the other, answered together. One that fails stops no other."""
 
-    def __init__(self, endpoint: Answerer, call_id: int, runs: list[BatchedRun | FailedRun]) -> None:
+    def __init__(self, endpoint: Answerer, call_id: int, runs: list[BatchedRun | FailedRun], room: int) -> None:
         begun = [run for run in runs if isinstance(run, BatchedRun)]
         super().__init__(endpoint, call_id, begun[0].entry, begun[0].method)
+        self.room = Room(room)  # bytes that all results together may have
         self.runs = runs
         self.is_async = any(run.is_async for run in begun)
         self.blocking = any(run.blocking for run in begun)
@@ -458,25 +485,38 @@ class IncomingBatch(IncomingCall):
         """Many short calls may take long together: no method is to blame."""
 
     def run(self) -> None:
-        for run in self.runs:
-            if isinstance(run, BatchedRun):
-                run.run()
-            else:
-                self._failed_all(run)
-        self.endpoint.answer(self, [self.values, self._faults])
+        if self.halted and self.stopped():
+            return
+        try:
+            for run in self.runs:
+                if isinstance(run, BatchedRun):
+                    run.run()
+                else:
+                    self._failed_all(run)
+        except NoRoom as full:
+            self.endpoint.answer_fault(self, full.error)
+        else:
+            self.endpoint.answer(self, [self.values, self._faults])
 
     async def run_async(self) -> None:
         from asyncio import current_task
 
-        self.task = current_task()
-        for run in self.runs:
-            if not isinstance(run, BatchedRun):
-                self._failed_all(run)
-            elif run.is_async:
-                await run.run_async()
-            else:
-                run.run()
-        self.endpoint.answer(self, [self.values, self._faults])
+        self.task = current_task()  # first: whoever gives it up either is seen here or cancels this
+        if self.halted and self.stopped():
+            self.task = None
+            return
+        try:
+            for run in self.runs:
+                if not isinstance(run, BatchedRun):
+                    self._failed_all(run)
+                elif run.is_async:
+                    await run.run_async()
+                else:
+                    run.run()
+        except NoRoom as full:
+            self.endpoint.answer_fault(self, full.error)
+        else:
+            self.endpoint.answer(self, [self.values, self._faults])
 
     def passed(self, states: Any, value: object) -> None:  # what message sinks remember of the call
         """The next call ended well, and sinks see its value."""
@@ -497,6 +537,7 @@ class IncomingBatch(IncomingCall):
             self.values.append(reply.value)
 
     def _fault(self, error: BaseException) -> None:
+        self.room.take(FAULT_BYTES)
         self._faults.append([len(self.values), self.endpoint.fault(error)])
         self.values.append(None)
 

@@ -21,7 +21,7 @@ import time
 from collections.abc import Callable, Hashable, Sequence
 from typing import Any
 
-from rpcx.abc import Buffer, Job, Link
+from rpcx.abc import Buffer, Job, Link, PeerFacts
 from rpcx.errors import ConnectionLost, ForkedConnection, MaybeExecuted, NotSent, ProtocolError, RpcxError
 from rpcx.protocol.connection import (
     BATCH,
@@ -46,6 +46,9 @@ from rpcx.protocol.connection import (
     Connection,
     Event,
 )
+from rpcx.protocol.term import grows_old
+from rpcx.remoting.brake import Brake
+from rpcx.remoting.dispatch import IncomingCall
 from rpcx.remoting.incoming import Incoming
 from rpcx.remoting.objects import ObjectTable
 from rpcx.remoting.outgoing import Outgoing
@@ -101,6 +104,30 @@ class Endpoint(Outgoing, Incoming):
                 return (job,) if job is not None else ()
         return self._handle(events, now)
 
+    def _weigh(self) -> None:
+        if self._connection.unsent <= self._most_unsent and self._brake is None:
+            return
+        if self._brake is None:
+            self._brake = Brake(self._link.spawn, self.calls)
+        with self._brake.weighing:
+            while self._brake.on is not (braked := self._connection.unsent > self._most_unsent):
+                self._brake.turn(on=braked)
+                if braked:  # then looked at once more: what was taken before this does not come here
+                    self.receive, self.outgoing = self._receive_braked, self._outgoing_braked  # type: ignore[method-assign]  # so that it costs nothing otherwise
+                else:
+                    del self.receive, self.outgoing
+
+    def _receive_braked(self, data: bytes, now: float) -> Sequence[Job]:
+        jobs = Endpoint.receive(self, data, now)
+        if self._brake is not None:
+            self._brake.mark()
+        return jobs
+
+    def _outgoing_braked(self) -> Sequence[Buffer]:
+        taken = Endpoint.outgoing(self)
+        self._weigh()
+        return taken
+
     def eof(self, now: float) -> Sequence[Job]:
         with self._lock:
             events = self._connection.eof()
@@ -126,6 +153,7 @@ class Endpoint(Outgoing, Incoming):
     def held_back(self, count: int, *, took: bool) -> None:
         with self._lock:
             self._connection.held_back(count, time.monotonic(), took=took)
+        self._weigh()
 
     def due(self) -> float | None:
         return self._connection.due()
@@ -227,7 +255,7 @@ class Endpoint(Outgoing, Incoming):
         self._window = min(self._window, agreement.peer.window)
         if self._on_open is not None:
             self._on_open(self)
-        if self._connection.ends:
+        if self._connection.term is not None:
             self._link.rearm()
         self.opened.resolve(OPENED, b"", ())
 
@@ -249,6 +277,15 @@ class Endpoint(Outgoing, Incoming):
         with self._lock:
             self._connection.share = slots.share(self._connection, key, whose)
 
+    def grows_old(self, seconds: float) -> None:
+        """It lasts no longer than this."""
+        with self._lock:
+            self._connection.ends_by(grows_old(time.monotonic(), seconds))
+
+    def calls(self) -> list[IncomingCall]:
+        """The peer's that are not answered."""
+        return list(self._serving.values())
+
     @property
     def proving(self) -> str:
         """The authenticator that works on what this side says next; empty: none does."""
@@ -258,6 +295,11 @@ class Endpoint(Outgoing, Incoming):
     def progress(self) -> int:
         """Bytes that the peer sent to be admitted."""
         return self._connection.greeted
+
+    @property
+    def known(self) -> PeerFacts | None:
+        """What is known of the peer; None: no driver has taken the connection up yet."""
+        return self._link.facts if self._link is not None else None
 
     def turn_away(self, error: RpcxError) -> None:
         """Refuse the client that is just being welcomed, and tell it why."""
@@ -271,8 +313,9 @@ class Endpoint(Outgoing, Incoming):
         with self._lock:
             self._connection.goodbye()
             self.finished = True
-        self._link.flush()
-        self._link.close()
+        if self._link is not None:  # else nobody has taken it up yet, nor will
+            self._link.flush()
+            self._link.close()
 
     def forked(self) -> None:
         """This is a child process's copy: its locks may be held by threads that are not here."""
@@ -292,7 +335,7 @@ class Endpoint(Outgoing, Incoming):
             self.finished = True
             sent, unsent = self._connection.abandon()
         calls, self._serving = list(self._serving.values()), {}
-        text = f"{self._link.facts if self._link is not None else 'the peer'}: {self.error}"
+        text = f"{self.known or 'the peer'}: {self.error}"
         if not self.opened.arrived:
             self.opened.fail(self.error)
         for tokens, kind, fate in ((sent, MaybeExecuted, "may have run"), (unsent, NotSent, "was not sent")):
@@ -301,8 +344,19 @@ class Endpoint(Outgoing, Incoming):
                 token.fail(failed)  # type: ignore[attr-defined]  # a Pending, CallFuture or IncomingItems
         for call in calls:
             call.cancel()
+        for call in self._brake.clear() if self._brake is not None else ():
+            call.dropped()
         if self._on_close is not None:
             self._on_close(self, error)
+
+    def peaks(self) -> dict[str, tuple[int, int]]:
+        """(now, at most) of what is bounded for each connection."""
+        oneways, high = (len(self._oneways), self._oneways.high) if self._oneways is not None else (0, 0)
+        return {
+            "limits.message": (0, self._connection.largest),
+            "limits.oneways": (oneways, high),
+            "quotas.callbacks": (len(self._imports), self.imports_high),
+        }
 
     def stats(self) -> dict[str, int]:
         """Counters, for inspection."""

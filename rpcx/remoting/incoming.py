@@ -1,7 +1,6 @@
 """Calls from the peer: from an envelope to a job, and from its outcome to an answer."""
 
 import logging
-from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
@@ -9,9 +8,10 @@ from rpcx.abc import Buffer, Job
 from rpcx.context import DEEPEST
 from rpcx.errors import ContractMismatch, InvalidArguments, LimitExceeded, ObjectNotFound, ProtocolError, RpcxError
 from rpcx.messages import Call, Fault, Reply, Return
-from rpcx.protocol.connection import BATCH, END, FAULT, ITEM, ITEM_NOW, RETURN, RETURN_NOW, Connection, Event
+from rpcx.protocol.connection import BATCH, END, FAULT, ITEM, ITEM_NOW, LARGE, RETURN, RETURN_NOW, Connection, Event
 from rpcx.protocol.frames import NO_SEGMENTS
 from rpcx.remoting.access import Gate
+from rpcx.remoting.brake import Brake
 from rpcx.remoting.bursts import IncomingBurst
 from rpcx.remoting.dispatch import (
     Answered,
@@ -23,14 +23,15 @@ from rpcx.remoting.dispatch import (
     IncomingStream,
 )
 from rpcx.remoting.objects import Entry, ObjectTable, SingleCall
+from rpcx.remoting.oneways import Oneways
 from rpcx.remoting.proxy import Flavour, as_flavour
 from rpcx.remoting.runs import LONGEST_RUN, rows
 from rpcx.remoting.wire import Wire
-from rpcx.security import audit
 from rpcx.sinks.lowering import SCALARS
 
 log = logging.getLogger("rpcx")
 
+MOST_BATCHED: Final = 100_000  # calls of one batch: a few bytes can ask for a thousand
 BURST_ENVELOPE: Final = "a burst is [target, method, count, arguments of all its calls, seconds], count as in its frame"
 RUN: Final = "a run of a batch is [target, method, count, arguments of all its calls, seconds, kwargs?, meta?]"
 
@@ -42,8 +43,9 @@ class Incoming(Wire):
         super().__init__(connection, table, flavour=flavour, detail=detail)
         self.oneway_failures = 0  # one-way calls of the peer's that raised
         self._serving: dict[int, IncomingCall] = {}  # the peer's calls that are not answered
-        self._oneways: deque[IncomingOneway] = deque()  # waiting for the one that runs
-        self._oneway_runs = False
+        self._oneways: Oneways | None = None  # made with the first
+        self._brake: Brake | None = None  # made when it is used
+        self._most_unsent = connection.limits.write_cap  # bytes that may wait before it is
         self._apart = connection.role == "client"  # calls of a burst; nobody stands by there
         self._find: Callable[[str, str], Entry] = self._not_open  # the gate's, once opened
 
@@ -110,7 +112,8 @@ class Incoming(Wire):
                 raise ContractMismatch(f"{entry.uri} is a {entry.contract.name} whose contract differs", uri=entry.uri)
         depth = meta.get("d", 0)
         if not isinstance(depth, int) or depth > DEEPEST:
-            raise LimitExceeded(f"calls that call back are nested deeper than {DEEPEST}; is this an endless loop?")
+            text = f"calls that call back are nested deeper than {DEEPEST}; is this an endless loop?"
+            raise LimitExceeded(text, limit="fixed.call_depth")
         return depth
 
     def _no_method(self, entry: Entry, name: object) -> ObjectNotFound:
@@ -138,11 +141,19 @@ class Incoming(Wire):
     def _incoming_batch(self, call_id: int, envelopes: Any, now: float) -> Job | None:
         if not isinstance(envelopes, list) or not envelopes:
             raise ProtocolError("a batch is a list of runs of calls")
-        runs = [run for envelope in envelopes for run in self._runs(call_id, envelope, now)]
+        runs: list[BatchedRun | FailedRun] = []
+        calls = 0
+        for envelope in envelopes:
+            more = self._runs(call_id, envelope, now)
+            runs += more
+            calls += sum(run.count for run in more)
+            if calls > MOST_BATCHED:
+                text = f"a batch has more than {MOST_BATCHED} calls; send it in parts"
+                raise LimitExceeded(text, limit="fixed.batch_calls")
         if not any(isinstance(run, BatchedRun) for run in runs):
             self._answer(call_id, RETURN, [self._failed_runs(runs)])
             return None
-        batch = IncomingBatch(self, call_id, runs)
+        batch = IncomingBatch(self, call_id, runs, self._connection.room)
         self._serving[call_id] = batch
         return batch
 
@@ -221,7 +232,7 @@ class Incoming(Wire):
     def call_apart(self, call: IncomingCall, call_id: int, args: list[object]) -> None:
         """Make one call of a burst by itself, on a worker, since another takes long."""
         job = self._serving[call_id] = IncomingCall(self, call_id, call.entry, call.method)
-        job.args, job.deadline, job.blocking = args, call.deadline, True
+        job.args, job.deadline, job.blocking, job.halted = args, call.deadline, True, call.halted
         self._link.spawn(job)
 
     def _refuse(self, call_id: int, error: Exception, now: float) -> None:
@@ -233,8 +244,6 @@ class Incoming(Wire):
             return
         if isinstance(error, ValueError) and not isinstance(error, RpcxError):
             error = ProtocolError(f"the call cannot be decoded: {error}")
-        if isinstance(error, LimitExceeded):
-            audit.event("limit-hit", peer=self.facts, result=str(error))
         self._answer(call_id, FAULT, self.fault(error))
         if isinstance(error, ProtocolError):
             self._made_no_sense(now)
@@ -259,11 +268,19 @@ class Incoming(Wire):
         """The endpoint's."""
         raise NotImplementedError
 
+    def _weigh(self) -> None:
+        """The endpoint's too: put the brake on while too much waits for the peer."""
+        raise NotImplementedError
+
     # --- one-way calls -----------------------------------------------------------------------------------------
 
     def _incoming_oneway(self, body: bytes, segments: Sequence[Buffer], now: float) -> Job | None:
         try:
             job = self._prepare(self._decode(body, segments), 0, now, IncomingOneway)
+            if self._oneways is None:
+                limits = self._connection.limits
+                self._oneways = Oneways(limits.oneways, limits.message, self._link.spawn)
+            begins = self._oneways.take(job, len(body) + sum(map(len, segments)))  # type: ignore[arg-type]  # an IncomingOneway
         except Answered as answered:
             if isinstance(answered.reply, Fault):
                 self.oneway_failures += 1
@@ -271,27 +288,23 @@ class Incoming(Wire):
             return None
         except Exception as error:  # noqa: BLE001  # nobody awaits an answer
             self.oneway_failures += 1
+            self.table.hits.reached(error, self.facts)
             log.warning("a one-way call from %s failed: %r", self.facts, error)
             if isinstance(error, ProtocolError):
                 self._made_no_sense(now)
             return None
-        with self._lock:
-            if self._oneway_runs:
-                self._oneways.append(job)  # type: ignore[arg-type]  # made as an IncomingOneway above
-                return None
-            self._oneway_runs = True
-        return job
+        return job if begins else None
 
     def oneway_done(self) -> None:
         """A one-way call ended: run the next of this connection."""
-        with self._lock:
-            if not self._oneways:
-                self._oneway_runs = False
-                return
-            job = self._oneways.popleft()
-        self._link.spawn(job)
+        if self._oneways is not None:
+            self._oneways.done()
 
     # --- answers -----------------------------------------------------------------------------------------------
+
+    def holds(self, call: IncomingCall) -> bool:
+        """Whether ``call`` is not to begin yet, since the peer takes no answers; it is kept then."""
+        return self._brake is not None and self._brake.keeps(call)
 
     def passed_out(self, reply: Reply, states: Any) -> Reply:
         """A reply after message sinks saw it."""
@@ -317,16 +330,21 @@ class Incoming(Wire):
                     kind = RETURN_NOW
             self._lock.acquire()
             try:
-                self._connection.reply(kind, call.call_id, body, segments)
+                large = self._connection.reply(kind, call.call_id, body, segments)
             finally:
                 self._lock.release()
         except Exception as error:  # noqa: BLE001  # the result cannot travel: that is the answer
             text = f"{call.uri}.{call.method_name} ran, but its result cannot be sent: {error}"
-            failed = LimitExceeded(text) if isinstance(error, LimitExceeded) else InvalidArguments(text)
-            failed.executed = "yes"
+            failed: RpcxError = InvalidArguments(text, executed="yes")
+            if isinstance(error, LimitExceeded):
+                failed = LimitExceeded(text, executed="yes", limit=error.limit)
             self._answer(call.call_id, FAULT, self.fault(failed))
             return
-        self._link.flush()
+        if large:
+            self._link.flush_now()
+            self._weigh()
+        else:
+            self._link.flush()
 
     def answer_burst(self, call: IncomingCall, first: int, values: list[Any]) -> None:
         """Calls of a burst, from the one whose id is ``first``, returned scalars."""
@@ -367,6 +385,8 @@ class Incoming(Wire):
 
     def credit(self, call_id: int) -> int:
         """Items the consumer takes now."""
+        if self._brake is not None and self._brake.on:
+            return 0
         with self._lock:
             return self._connection.credit(call_id)
 
@@ -377,7 +397,11 @@ class Incoming(Wire):
         kind = ITEM if self._homing == homing else ITEM_NOW
         with self._lock:
             self._connection.item(call.call_id, body, segments, kind)
-        self._link.flush_soon()
+        if segments or len(body) > LARGE:
+            self._link.flush_now()
+            self._weigh()
+        else:
+            self._link.flush_soon()
 
     def end_stream(self, call: IncomingStream) -> None:
         """The generator ended."""
@@ -392,6 +416,11 @@ class Incoming(Wire):
             start = call.take_up()
         if start:
             self._link.spawn(call)
+
+    def continue_stream(self, call: IncomingStream) -> None:
+        """It has credit left, and produced as much as it may at once."""
+        self._link.flush()
+        self._link.spawn(call)
 
     def rest_stream(self, call: IncomingStream) -> bool:
         """A slice used up its credit; True: rest until more comes."""

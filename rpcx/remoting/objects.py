@@ -28,6 +28,7 @@ from rpcx.lifetime.manager import Ended, LeaseManager
 from rpcx.remoting.contract import DEFAULT_LEASE, Contract, Marks, Method, MethodKind, Mode, contract_of
 from rpcx.remoting.proxy import Proxy, forwarding
 from rpcx.security import audit
+from rpcx.security.hits import Hits
 
 log = logging.getLogger("rpcx")
 
@@ -222,6 +223,7 @@ class ObjectTable:
         self._activated: dict[str, tuple[type, Contract, Method, Callable[..., object]]] = {}  # by name
         self.leases: dict[Contract, Lease] = {}  # what the operator said, instead of a decorator
         self.default_lease = DEFAULT_LEASE
+        self.hits = Hits()  # how often bounds were reached, here and on the connections that reach it
         self._singletons: dict[str, tuple[Singleton, object]] = {}  # leased ones, by their lease's id
 
     # --- what the application registers --------------------------------------------------------------------

@@ -5,10 +5,10 @@ looking around are ordinary calls to it. A pure client offers it too, for what i
 """
 
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
-from rpcx.abc import LeaseInfo
+from rpcx.abc import Bound, LeaseInfo
 from rpcx.context import serving
 from rpcx.errors import ObjectNotFound
 from rpcx.remoting.access import Gate
@@ -23,9 +23,12 @@ from rpcx.security import audit
 class HostService:
     """What a host offers, and the leases of its objects."""
 
-    def __init__(self, table: ObjectTable, facts: Mapping[str, object]) -> None:
+    def __init__(
+        self, table: ObjectTable, facts: Mapping[str, object], bounds: Callable[[], Mapping[str, Bound]]
+    ) -> None:
         self._table = table
         self._facts = facts
+        self._bounds = bounds
 
     def create(self, contract: str, args: list[Any], kwargs: dict[str, Any]) -> Any:  # a remote object
         """Make a client-activated object with these constructor arguments."""
@@ -50,7 +53,10 @@ class HostService:
 
     @method(idempotent=True)
     def describe(self) -> dict[str, Any]:  # plain data
-        """Everything this host offers to who asks: facts, objects with their contracts, classes, live leases."""
+        """Everything this host offers to who asks: facts, objects with their contracts, classes, live leases.
+
+        The owner is told of its bounds too.
+        """
         gate = _gate()
         entries = [entry for entry in self._table.entries() if entry.uri != HOST_URI and gate.methods(entry)]
         leased = [entry for entry in entries if isinstance(entry, Leased)]
@@ -60,6 +66,7 @@ class HostService:
             "classes": [contract.describe() for contract in self._table.activated() if gate.may_create(contract)],
             "leases": [self._leased(entry) for entry in leased[:1000]],
             "lease_count": len(leased),
+            "bounds": {name: bound._asdict() for name, bound in self._bounds().items()} if gate.is_open else {},
         }
 
     def lease(self, uri: str) -> LeaseInfo | None:

@@ -34,10 +34,11 @@ class Caller(Protocol):
 class Pool:
     """The slots of one principal, or of the host."""
 
-    __slots__ = ("_patience", "high", "most", "refused", "shares", "taken", "whose")
+    __slots__ = ("_patience", "high", "limit", "most", "refused", "shares", "taken", "whose")
 
-    def __init__(self, most: int, whose: str) -> None:
+    def __init__(self, most: int, limit: str, whose: str) -> None:
         self.most = most
+        self.limit = limit  # what the bound is called
         self.whose = whose  # for people
         self.taken = 0
         self.high = 0  # the most that ever were
@@ -89,7 +90,7 @@ class Share:
                 if room < needed:
                     pool.refused += 1
                     text = f"{pool.most} calls of {pool.whose} are in flight; try again when some have ended"
-                    raise LimitExceeded(text)
+                    raise LimitExceeded(text, limit=pool.limit)
             self._take(max(needed, min(max(FEWEST, self.taken), room, most - FREE - self.taken)))
             self._caller.allow(FREE + self.taken)
 
@@ -119,6 +120,7 @@ class Share:
         self.taken += count
         for pool in self.pools:
             pool.take(count)
+        self._table.took(self)
 
     def _gone(self) -> None:
         for pool in self.pools:
@@ -131,10 +133,11 @@ class Slots:
 
     def __init__(self, per_principal: int, per_host: int) -> None:
         self.lock = threading.Lock()
-        self.host = Pool(per_host, "this host's clients")
+        self.host = Pool(per_host, "limits.in_flight_per_host", "this host's clients")
         self._per_principal = per_principal
         self._principals: dict[Hashable, Pool] = {}
         self._refused = 0  # of principals that are gone
+        self._highs = (0, 0)  # the most slots that one connection, and one principal, ever had
 
     def share(self, caller: Caller, key: Hashable, whose: str | None) -> Share:
         """A new connection's. ``whose`` None: the host's bound is the only one for it."""
@@ -143,7 +146,7 @@ class Slots:
             if whose is not None:
                 pool = self._principals.get(key)
                 if pool is None:
-                    pool = self._principals[key] = Pool(self._per_principal, whose)
+                    pool = self._principals[key] = Pool(self._per_principal, "limits.in_flight_per_principal", whose)
                 pools = (pool, self.host)
             share = Share(self, caller, pools, key)
             for pool in pools:
@@ -153,6 +156,25 @@ class Slots:
                 share._take(begun)
             caller.allow(FREE + share.taken)
         return share
+
+    def took(self, share: Share) -> None:
+        """It has more or fewer than before. Called under the lock."""
+        connection, principal = self._highs
+        pool = share.pools[0]
+        if pool is not self.host:
+            principal = max(principal, pool.taken)
+        self._highs = max(connection, FREE + share.taken), principal
+
+    def peaks(self) -> dict[str, tuple[int, int]]:
+        """(now, at most) of what is bounded: of the one that has most, where each has a bound. In slots taken."""
+        with self.lock:
+            connections = max((FREE + share.taken for share in self.host.shares), default=0)
+            principals = max((pool.taken for pool in self._principals.values()), default=0)
+            return {
+                "limits.in_flight": (connections, self._highs[0]),
+                "limits.in_flight_per_principal": (principals, self._highs[1]),
+                "limits.in_flight_per_host": (self.host.taken, self.host.high),
+            }
 
     def forget(self, share: Share) -> None:
         """Its connection is gone. Called under the lock."""

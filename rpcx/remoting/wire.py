@@ -12,7 +12,7 @@ from collections.abc import Callable, Hashable, Sequence
 from typing import Any, Final
 
 from rpcx.abc import Buffer, Link, PeerFacts
-from rpcx.errors import ConnectionLost, ForkedConnection, NotSent, ProtocolError, RemoteError
+from rpcx.errors import ConnectionLost, ForkedConnection, LimitExceeded, NotSent, ProtocolError, RemoteError
 from rpcx.protocol.connection import Connection
 from rpcx.remoting.access import Gate
 from rpcx.remoting.bursts import Burst
@@ -45,6 +45,8 @@ class ReadAhead(bytes):
 class Wire:
     """A connection with its formatter, as the two directions above use it."""
 
+    most_imports: float = float("inf")  # objects of the peer's that may be held here; a host sets it
+
     def __init__(self, connection: Connection, table: ObjectTable, *, flavour: Flavour, detail: bool = True) -> None:
         self.table = table
         self.flavour = flavour  # of proxies that arrive here, unless the receiving method says otherwise
@@ -64,6 +66,7 @@ class Wire:
         self._burst: Burst | None = None  # calls that were begun and have not left
         self._window = connection.limits.window  # items of a stream sent ahead; narrowed to the peer's when opened
         self._imports: dict[str, Any] = {}  # id → weak reference to its Reference
+        self.imports_high = 0  # the most there ever were
         self._homing = 0  # counts references that went home: whether an answer has one
         self._released = Released()
         self._dropped_calls: deque[int] = deque()  # our calls whose iterators were dropped, not cancelled yet
@@ -118,6 +121,7 @@ class Wire:
 
     def fault(self, error: BaseException) -> list[object]:
         """The envelope of an exception."""
+        self.table.hits.reached(error, self.facts)
         if not isinstance(error, Exception):
             error = RemoteError(f"{type(error).__name__}: {error}", type_name=type(error).__name__)
         return encode_fault(error, detail="full" if self._detail else "type")
@@ -165,11 +169,28 @@ class Wire:
             weak = self._imports.get(uri)
             ref: Reference | None = weak() if weak is not None else None
             if ref is None or ref.released:
+                if len(self._imports) >= self.most_imports:
+                    self._forget_dead()
                 me: Any = self  # a Caller: what inherits from this is
                 ref = Reference(me, uri, names)
                 self._imports[uri] = weakref.ref(ref)
+                self.imports_high = max(self.imports_high, len(self._imports))
             ref.count += 1
         return ref
+
+    def _forget_dead(self) -> None:
+        """There are as many references as there may be: those that died and were not given back yet do not count.
+
+        Raises:
+            LimitExceeded: as many live.
+        """
+        self._imports = {uri: weak for uri, weak in self._imports.items() if weak() is not None}
+        if len(self._imports) >= self.most_imports:
+            raise LimitExceeded(
+                f"{self.facts} has passed {len(self._imports)} objects that are held here, and the host's quota is "
+                f"callbacks={self.most_imports}; unsubscribe some, or raise the quota",
+                limit="quotas.callbacks",
+            )
 
     def give_back(self, uri: str, count: int) -> None:
         """A reference died. May run inside a finalizer, in any thread: takes no lock."""

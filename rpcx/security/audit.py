@@ -42,6 +42,7 @@ def event(  # noqa: PLR0913  # keyword-only: the fields of a line
     result: str | None = None,
     ms: float | None = None,
     count: int | None = None,
+    limit: str | None = None,
 ) -> None:
     """Tell of one.
 
@@ -56,12 +57,13 @@ def event(  # noqa: PLR0913  # keyword-only: the fields of a line
         result: how it went, in words.
         ms: how long it took, in milliseconds.
         count: how often, where one event stands for several.
+        limit: which bound was reached, as `rpcx.Host.bounds` calls it.
     """
     if not _keepers:
         return
     fields = {
         "channel": channel, "peer": address, "object_type": object_type, "object": object, "method": method,
-        "result": result, "ms": ms, "count": count,
+        "limit": limit, "result": result, "ms": ms, "count": count,
     }  # fmt: skip
     for keeper in _keepers:
         keeper.write(kind, peer, fields)

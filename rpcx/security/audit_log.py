@@ -19,21 +19,18 @@ import os
 import stat
 import threading
 import time
-from collections import OrderedDict
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
 from rpcx.abc import Clock, PeerFacts
 from rpcx.errors import AccessDenied
-from rpcx.security.guard import address_of
+from rpcx.security.lines import LINES, LeftOut, Lines, source_of
 
 log = logging.getLogger("rpcx.audit")
 
 LONGEST_FIELD: Final = 256  # characters of what a peer may have said
-LINES: Final = 10  # a second and source
 RARE: Final = {"accept-reject": 1}  # kinds of which fewer will do
-SOURCES: Final = 1024  # that are counted at a time; the one that was silent longest gives way
 LOOK_SECONDS: Final = 1.0  # between two looks whether the file was rotated away
 BEGINNING: Final = "0" * 64  # stands for the hash of the line before the first
 LONGEST_LINE: Final = 65_536  # bytes; ours have a tenth of it
@@ -55,13 +52,13 @@ class AuditLog:
     def __init__(self, file: str | os.PathLike[str], *, chain: bool = False, clock: Clock = time.monotonic) -> None:
         self.file = Path(file)
         self.lost = 0  # lines that could not be written since the last that could
+        self.left_out = 0  # lines that sources did not get, as far as they were told
         self._chain = chain
         self._clock = clock
         self._lock = threading.Lock()
         self._last = BEGINNING  # the hash of the last line
-        self._counts: OrderedDict[str, list[float]] = OrderedDict()  # source → second begun at, lines in it, left out
+        self._lines = Lines(clock())
         self._looked = clock()
-        self._swept = clock()
         self._torn = False  # the last line was written in part
         self._closed = False
         self._handle: int | None = None  # None: closed, or it could not be opened again
@@ -83,8 +80,9 @@ class AuditLog:
             now = self._clock()
             if self._closed:
                 return
-            self._sweep(now)
-            if self._counted(source, RARE.get(kind, LINES), now):
+            admitted, left_out = self._lines.take(source, RARE.get(kind, LINES), now)
+            self._suppressed(left_out, now)
+            if admitted:
                 self._put(line, now)
 
     def close(self) -> None:
@@ -92,42 +90,16 @@ class AuditLog:
         with self._lock:
             if self._closed:
                 return
-            for source, (_, _, left_out) in self._counts.items():
-                self._suppressed(source, left_out, self._clock())
-            self._counts.clear()
+            self._suppressed(self._lines.rest(), self._clock())
             self._closed = True
             if self._handle is not None:
                 os.close(self._handle)
                 self._handle = None
 
-    def _counted(self, source: str, most: int, now: float) -> bool:
-        """Whether the source may have another line; if not, it is counted."""
-        count = self._counts.setdefault(source, [now, 0, 0])
-        self._counts.move_to_end(source)
-        if now - count[0] >= 1.0:
-            self._suppressed(source, count[2], now)
-            count[:] = now, 0, 0
-        if count[1] >= most:
-            count[2] += 1
-            return False
-        count[1] += 1
-        if len(self._counts) > SOURCES:
-            silent, (_, _, left_out) = self._counts.popitem(last=False)
-            self._suppressed(silent, left_out, now)
-        return True
-
-    def _sweep(self, now: float) -> None:
-        """Write the counts of sources that are silent now."""
-        if now - self._swept < 1.0:
-            return
-        self._swept = now
-        over = [source for source, (begun, _, _) in self._counts.items() if now - begun >= 1.0]
-        for source in over:
-            self._suppressed(source, self._counts.pop(source)[2], now)
-
-    def _suppressed(self, source: str, count: float, now: float) -> None:
-        if count:
-            self._put({"event": "suppressed", "source": source, "count": int(count)}, now)
+    def _suppressed(self, left_out: LeftOut, now: float) -> None:
+        for source, count in left_out:
+            self.left_out += count
+            self._put({"event": "suppressed", "source": source, "count": count}, now)
 
     # --- the file ----------------------------------------------------------------------------------------------
 
@@ -219,11 +191,7 @@ def _source(kind: str, peer: PeerFacts | None, fields: Mapping[str, object]) -> 
     """Whose share of lines an event takes: somebody by name, a user, an address without its port; each kind apart."""
     if peer is None:
         return f"{kind} {fields['object_type'] or fields['peer'] or ''}"
-    if peer.principal is not None:
-        who = peer.principal
-    else:
-        port = address_of(peer) is not None  # each connection has another: it does not count
-        who = peer.address.rpartition(":")[0] if port else f"{peer.address} uid {peer.uid}"
+    who = source_of(peer)
     return f"{kind} {who}" if kind in RARE else who
 
 

@@ -33,6 +33,7 @@ class Issued:
 
     name: str
     roles: frozenset[str]
+    until: datetime.datetime | None = None  # the leaf's end, or its authority's; None: it was not looked at
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,9 +57,10 @@ class Authority:
         if is_authority(leaf) or not _for_both_ends(leaf):
             return None
         try:
-            return read_name(leaf, self.realm)
+            issued = read_name(leaf, self.realm)
         except ValueError:
             return None
+        return Issued(issued.name, issued.roles, min(leaf.not_valid_after_utc, self.parsed.not_valid_after_utc))
 
 
 def read_authority(realm: str, pem: bytes) -> Authority:

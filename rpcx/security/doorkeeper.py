@@ -3,13 +3,14 @@
 import logging
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
-from rpcx.abc import PeerFacts, Session
+from rpcx.abc import Bound, PeerFacts, Session
 from rpcx.errors import LimitExceeded
 from rpcx.security.audit import event
-from rpcx.security.guard import Admission, Guard, Guest, Network, is_from
+from rpcx.security.guard import ELSEWHERE, PRINCIPAL, Admission, Guard, Guest, Network, is_from
 
 log = logging.getLogger("rpcx.security")
 
@@ -29,6 +30,7 @@ class Doorkeeper:
         self._guard = Guard(rules)
         self._lock = threading.Lock()
         self._guests: dict[object, Guest] = {}  # by their end here, until they are admitted or gone
+        self._per_principal_high = 0  # connections of one, at most
 
     def lets_in(
         self, facts: PeerFacts, allowed: Sequence[Network], connections: int
@@ -43,14 +45,11 @@ class Doorkeeper:
         now = time.monotonic()
         with self._lock:
             if allowed and not is_from(facts, allowed):
-                self._guard.refuse("not from an allowed network")
+                self._guard.tally.add(ELSEWHERE)
                 guest, evicted = None, None
             else:
                 guest, evicted = self._guard.arrives(facts, connections, now)
-            report = self._guard.report(now)
-        if report is not None:
-            log.warning("%s", report)
-            event("accept-reject", channel=facts.channel, result=report)
+        self.tick(now)
         return guest, evicted.session if evicted is not None else None
 
     def knows(self, guest: Guest) -> None:
@@ -72,11 +71,13 @@ class Doorkeeper:
             most = self._guard.rules.per_principal
             if facts.owner or facts.principal is None:
                 return None
-            if sum(1 for other in others if other.principal == facts.principal) <= most:
+            connections = sum(1 for other in others if other.principal == facts.principal)
+            self._per_principal_high = max(self._per_principal_high, min(connections, most))
+            if connections <= most:
                 return None
-            self._guard.refuse("too many of one principal")
-        event("limit-hit", peer=facts, result=f"more than {most} connections")
-        return LimitExceeded(f"{facts.principal} has {most} connections here already; share one, or close some")
+            self._guard.tally.add(PRINCIPAL)
+        text = f"{facts.principal} has {most} connections here already; share one, or close some"
+        return LimitExceeded(text, limit="admission.per_principal")
 
     def ended(self, end: object, error: Exception | None) -> None:
         """Its connection is gone."""
@@ -89,3 +90,33 @@ class Doorkeeper:
         """For inspection."""
         with self._lock:
             return self._guard.counters()
+
+    def bounds(self, peers: Sequence[PeerFacts]) -> dict[str, Bound]:
+        """How each bound stands; ``peers`` are all that are connected."""
+        of_each = Counter(peer.principal for peer in peers if peer.principal is not None and not peer.owner)
+        most = max(of_each.values(), default=0)
+        with self._lock:
+            return self._guard.bounds(len(peers), (most, self._per_principal_high), time.monotonic())
+
+    # --- a `Timed` of the pump: who was refused is told in time, also when nobody comes any more -----------------
+
+    def due(self) -> float | None:
+        """When `tick` has something to tell."""
+        return self._guard.tally.due()
+
+    def tick(self, now: float) -> None:
+        """Tell of those who were refused, unless somebody has just been told."""
+        with self._lock:
+            report = self._guard.tally.report(now)
+        self._tell(report)
+
+    def close(self) -> None:
+        """Tell of the rest."""
+        with self._lock:
+            report = self._guard.tally.rest(time.monotonic())
+        self._tell(report)
+
+    def _tell(self, report: str | None) -> None:
+        if report is not None:
+            log.warning("refused: %s", report)
+            event("accept-reject", result=report)

@@ -8,7 +8,13 @@ strangers can cost together is bounded here, by what is known of them, which is 
 - a source whose strangers fail is left outside for a while, longer if it goes on;
 - all strangers together have a table of fixed size. When it is full the newcomer is let in and one of the others has
   to go: refusing newcomers is what an attacker wants, evicting the oldest hits whoever has a slow line. So it goes
-  who has sent least, of those who comes from where most come from, and of those any.
+  who has sent least, of those who comes from where most come from, and of those any;
+- from half full on, one at random goes early with each arrival, the more probably the fuller it is, of those who said
+  nothing for a second. Whoever means to speak does so sooner, and then finds the table not full.
+
+In a simulation of 256 places and 200 idle strangers a second, clients that need 1.2 s to shake hands, the first byte
+after 0.3 s, got in in 94 of 100 cases, and in 73 without the early drop (OpenSSH's ``MaxStartups`` drops newcomers at
+random, which keeps them out). Faster floods leave nobody silent in it for a second; then it makes no difference.
 
 Sources on this machine, and this user on a pipe, are exempt from what is counted for each source: many users share
 ``127.0.0.1``. The table's size holds for all.
@@ -21,15 +27,25 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from rpcx.abc import PeerFacts
-from rpcx.errors import AuthenticationFailed, ProtocolError, RpcxError
+from rpcx.abc import Bound, PeerFacts
+from rpcx.errors import AuthenticationFailed, LimitExceeded, ProtocolError, RpcxError
+from rpcx.security.tally import Tally
 
 SOURCES: Final = 4096  # whose history is kept; the longest unseen are forgotten first
-REPORT_SECONDS: Final = 10.0  # between two lines in the log, however many were refused
+EARLY: Final = 0.5  # share of the table that may be full before somebody goes early
+MUTE: Final = 1.0  # seconds of saying nothing, after which a stranger may be the one
 FAILED: Final = 5.0  # seconds outside for not proving a key (OpenSSH's numbers)
 SILENT: Final = 1.0  # … for leaving, or being left, without having tried
-NONSENSE: Final = 90.0  # … for bytes that make none
-LONGEST: Final = 600.0  # … at most
+LATE: Final = 10.0  # … for not having shaken hands in time: a slow line may be to blame
+NONSENSE: Final = 90.0  # … for bytes that make none, or more of them than a handshake has, or that this side fails on
+
+CONNECTIONS: Final = "too many connections"  # why somebody is refused
+CROWD: Final = "too many from one source"
+HURRY: Final = "too fast from one source"
+OUTSIDE: Final = "failed before"
+ELSEWHERE: Final = "not from an allowed network"
+PRINCIPAL: Final = "too many of one principal"
+EVICTED: Final = "evicted to make room for others"
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -45,6 +61,7 @@ class Admission:
         burst: arrivals at once.
         connections: in all, strangers or not; None: half of the files this process may open, at most 10,000.
         per_principal: connections of one principal, besides the owner.
+        longest_penalty: seconds that a source whose strangers fail stays outside at most; 0: not at all.
         exempt_local: whether sources on this machine are not told apart.
     """
 
@@ -54,6 +71,7 @@ class Admission:
     burst: float = 40.0
     connections: int | None = None
     per_principal: int = 64
+    longest_penalty: float = 600.0
     exempt_local: bool = True
 
     def __post_init__(self) -> None:
@@ -61,6 +79,8 @@ class Admission:
             value = getattr(self, name)
             if not (value is None and name == "connections") and not (isinstance(value, int | float) and value >= 1):
                 raise ValueError(f"Admission({name}={value!r}): a number of at least 1 is needed")
+        if not (isinstance(self.longest_penalty, int | float) and self.longest_penalty >= 0):
+            raise ValueError(f"Admission(longest_penalty={self.longest_penalty!r}): seconds are needed, 0 or more")
 
     def most(self) -> int:
         """How many connections there may be."""
@@ -79,6 +99,7 @@ class Guest:
     """A stranger that was let in."""
 
     source: str | None  # None: it is exempt from what is counted for each
+    since: float  # when it came
     session: Any = None  # its end here, once it is made: `progress` says how far it has come
 
     @property
@@ -103,13 +124,14 @@ class Guard:
 
     rules: Admission = field(default_factory=Admission)
     choose: Callable[[Sequence[Guest]], Guest] = secrets.choice
-    refused: Counter[str] = field(default_factory=Counter)  # by reason, since the guard was made
-    evicted: int = 0
+    chance: Callable[[], float] = secrets.SystemRandom().random  # from 0 to 1
+    tally: Tally = field(default_factory=Tally)  # who was refused, and evicted
     high: int = 0  # the most strangers there ever were at once
+    crowd_high: int = 0  # … from one source
+    outside_high: int = 0  # the most sources that were left outside at once
+    connections_high: int = 0
     _inside: dict[Guest, None] = field(default_factory=dict)
     _sources: OrderedDict[str, Source] = field(default_factory=OrderedDict)
-    _told: Counter[str] = field(default_factory=Counter)  # what the last report had counted
-    _told_at: float = float("-inf")
 
     @property
     def strangers(self) -> int:
@@ -118,24 +140,27 @@ class Guard:
 
     def arrives(self, facts: PeerFacts, connections: int, now: float) -> tuple[Guest | None, Guest | None]:
         """Somebody is at the door: (the guest, or None if it is refused; who has to go for it, if somebody has to)."""
+        self.connections_high = max(self.connections_high, connections)
         if connections >= self.rules.most():
-            self.refused["too many connections"] += 1
+            self.tally.add(CONNECTIONS)
             return None, None
         source = self._source_of(facts)
         if source is not None:
             reason = self._objection(self._remembered(source, now), now)
             if reason is not None:
-                self.refused[reason] += 1
+                self.tally.add(reason)
                 return None, None
-        evicted = self._weakest() if len(self._inside) >= self.rules.strangers else None
+        evicted = self._weakest() if len(self._inside) >= self.rules.strangers else self._early(now)
         if evicted is not None:
-            self.evicted += 1
+            self.tally.add(EVICTED)
             self._forget(evicted)
-        guest = Guest(source)
+        guest = Guest(source, now)
         self._inside[guest] = None
         self.high = max(self.high, len(self._inside))
         if source is not None:
-            self._sources[source].inside += 1
+            known = self._sources[source]
+            known.inside += 1
+            self.crowd_high = max(self.crowd_high, known.inside)
         return guest, evicted
 
     def admitted(self, guest: Guest) -> None:
@@ -150,38 +175,62 @@ class Guard:
         if guest.source is None:
             return
         source = self._remembered(guest.source, now)
-        source.outside_until = min(max(source.outside_until, now) + _price(error), now + LONGEST)
-
-    def report(self, now: float) -> str | None:
-        """A line for the log about who was refused since the last one; None: nobody was, or it is too early."""
-        if now - self._told_at < REPORT_SECONDS or self.refused == self._told:
-            return None
-        news = self.refused - self._told
-        self._told, self._told_at = Counter(self.refused), now
-        return "refused: " + ", ".join(f"{count} ({reason})" for reason, count in sorted(news.items()))
+        longest = now + self.rules.longest_penalty
+        source.outside_until = min(max(source.outside_until, now) + _price(error), longest)
+        self.outside_high = max(self.outside_high, self._outside(now))
 
     def counters(self) -> dict[str, int]:
         """For inspection."""
+        counts = self.tally.counts
         return {
             "strangers": len(self._inside),
             "strangers_high": self.high,
-            "evicted": self.evicted,
-            "refused": sum(self.refused.values()),
+            "evicted": counts[EVICTED],
+            "refused": counts.total() - counts[EVICTED],
+        }
+
+    def bounds(self, connections: int, of_one: tuple[int, int], now: float) -> dict[str, Bound]:
+        """How each bound stands.
+
+        Args:
+            connections: that there are.
+            of_one: connections of the principal that has most, now and at most.
+            now: monotonic seconds.
+        """
+        rules, counts = self.rules, self.tally.counts
+        crowd = max((source.inside for source in self._sources.values()), default=0)
+        high = max(self.connections_high, connections)
+        return {
+            "strangers": Bound(rules.strangers, len(self._inside), self.high, counts[EVICTED]),
+            "per_source": Bound(rules.per_source, crowd, self.crowd_high, counts[CROWD]),
+            "rate": Bound(rules.rate, None, None, counts[HURRY]),
+            "longest_penalty": Bound(rules.longest_penalty, self._outside(now), self.outside_high, counts[OUTSIDE]),
+            "connections": Bound(rules.most(), connections, high, counts[CONNECTIONS]),
+            "per_principal": Bound(rules.per_principal, *of_one, counts[PRINCIPAL]),
+            "allow_from": Bound(None, None, None, counts[ELSEWHERE]),
         }
 
     # --- within --------------------------------------------------------------------------------------------
 
-    def refuse(self, reason: str) -> None:
-        """Count one that was refused elsewhere: by the firewall, or for its principal."""
-        self.refused[reason] += 1
+    def _early(self, now: float) -> Guest | None:
+        """Who goes before the table is full, if anybody."""
+        spare = (1.0 - EARLY) * self.rules.strangers
+        crowding = (len(self._inside) - EARLY * self.rules.strangers) / spare
+        if crowding <= 0.0 or self.chance() >= crowding:
+            return None
+        mute = [guest for guest in self._inside if now - guest.since >= MUTE and not guest.progress]
+        return self.choose(mute) if mute else None
+
+    def _outside(self, now: float) -> int:
+        return sum(1 for source in self._sources.values() if now < source.outside_until)
 
     def _objection(self, source: Source, now: float) -> str | None:
         if now < source.outside_until:
-            return "failed before"
+            return OUTSIDE
         if source.inside >= self.rules.per_source:
-            return "too many from one source"
+            return CROWD
         if source.tokens < 1.0:
-            return "too fast from one source"
+            return HURRY
         source.tokens -= 1.0
         return None
 
@@ -227,7 +276,9 @@ class Guard:
 def _price(error: Exception | None) -> float:
     if isinstance(error, AuthenticationFailed):
         return FAILED
-    return NONSENSE if isinstance(error, ProtocolError) else SILENT
+    if isinstance(error, RpcxError) and error.limit == "limits.handshake":
+        return LATE
+    return NONSENSE if isinstance(error, ProtocolError | LimitExceeded) else SILENT
 
 
 # --- the firewall -----------------------------------------------------------------------------------------------

@@ -14,6 +14,7 @@ TLS 1.3 only, since everything else has modes to avoid. No session tickets: resu
 with it revocation. ALPN must say ``rpcx/1``, so that no other protocol's bytes can be steered here.
 """
 
+import datetime
 import hashlib
 import logging
 import ssl
@@ -25,11 +26,12 @@ from rpcx.security import audit
 from rpcx.security.files import read_private
 from rpcx.security.identity import Identity, certificate_of, fingerprint_of, own_identity
 from rpcx.security.tls import TlsSession
-from rpcx.security.trust import Principal, TrustStore
+from rpcx.security.trust import Principal, TrustStore, ends_by
 
 log = logging.getLogger("rpcx.security")
 
 ALPN: Final = "rpcx/1"
+NO_END: Final = datetime.datetime.max.replace(tzinfo=datetime.UTC)
 LOOK_SECONDS: Final = 0.4  # between two looks whether trust was withdrawn; the store itself looks twice a second
 
 #: What a server's alert says about the client's key (RFC 8446, 6.2), in OpenSSL's words.
@@ -55,6 +57,7 @@ class ServerSide:
         self._live: set[TlsSession] = set()
         self._judged = self._trust.generation  # the store's generation that live sessions were judged by
         self._next_look = 0.0  # when to ask the store whether it changed
+        self._first_end = NO_END  # when the first certificate of a live session is over
 
     @property
     def context(self) -> ssl.SSLContext:
@@ -88,7 +91,10 @@ class ServerSide:
         certificate = tls.getpeercert(binary_form=True) or b""
         principal = self._trust.principal_of(certificate)
         if principal is None:
-            raise AuthenticationFailed(f"its key {fingerprint_of(certificate)} is not trusted here")
+            fingerprint = fingerprint_of(certificate)
+            known = "was revoked here" if fingerprint in self._trust.revoked() else "is not trusted here"
+            raise AuthenticationFailed(f"its key {fingerprint} {known}")
+        self._first_end = min(self._first_end, principal.until)
         _note(facts, principal.fingerprint, principal, self.identity)
         _seal(facts, _shown(tls), certificate)
 
@@ -101,11 +107,9 @@ class ServerSide:
             return AuthenticationFailed("it showed no key")
         if error.reason == "UNSUPPORTED_PROTOCOL":
             return ProtocolError("it does not speak TLS 1.3, and nothing older is spoken here")
+        if "ALERT" in (error.reason or ""):  # perhaps it does not know this server's key
+            return ConnectionLost(f"it gave up in the TLS handshake: {error.reason}")
         return ProtocolError(f"its TLS makes no sense: {error.reason}")
-
-    def refused(self, facts: PeerFacts, error: RpcxError) -> None:
-        log.info("%s: refused: %s", facts, error)
-        audit.event("auth-fail", peer=facts, result=str(error))
 
     # --- live sessions: a `Timed` of the pump ------------------------------------------------------------------
 
@@ -120,27 +124,35 @@ class ServerSide:
         return self._next_look if self._live else None
 
     def tick(self, now: float) -> None:
-        """End the sessions of keys that are trusted no more, or otherwise."""
+        """End the sessions of keys that are trusted no more, or otherwise, or whose certificate is over."""
         self._next_look = now + LOOK_SECONDS
-        if not self._changed(self._judged):
+        changed = self._changed(self._judged)
+        if not changed and self._trust.now() < self._first_end:
             return
         try:
+            if changed:
+                audit.event("key-change", channel="tcp", result="whose keys are trusted may have changed")
             self._judge()
         except Exception:  # until the next look
             log.exception("the trust store cannot be read; who is connected stays")
 
     def _judge(self) -> None:
         generation = self._trust.generation  # before: what changes meanwhile is for the next look
-        audit.event("key-change", channel="tcp", result="whose keys are trusted may have changed")
+        now = self._trust.now()
+        self._first_end = NO_END
         for session in list(self._live):
             if not session.certificate:
                 continue  # still shaking hands
             principal, facts = self._trust.principal_of(session.certificate), session.facts
-            if principal is None:
-                log.warning("%s: the key of %s is trusted no more: closed", facts, facts.principal)
-                audit.event("revoke", peer=facts, result="its key is trusted no more")
-                session.end(AuthenticationFailed(f"the key {facts.fingerprint} is trusted no more"))
-            elif (principal.name, principal.roles) != session.judged:
+            if principal is None or now >= principal.until:
+                over = ends_by(session.certificate) <= now
+                gone, ended = f"the key {facts.fingerprint} is trusted no more", "the certificate of its key is over"
+                why = ended if over else gone
+                log.warning("%s: %s (%s): closed", facts, why, facts.principal)
+                session.end(AuthenticationFailed(why))
+                continue
+            self._first_end = min(self._first_end, principal.until)
+            if (principal.name, principal.roles) != session.judged:
                 # What it may do was decided when it connected; its client connects anew by itself.
                 log.info("%s: %s has another name or other roles now: closed", facts, facts.principal)
                 audit.event("revoke", peer=facts, result="it has another name or other roles now")
@@ -170,6 +182,13 @@ class ClientSide:
         self.context.verify_mode = ssl.CERT_NONE
 
     def admit(self, tls: ssl.SSLObject, facts: PeerFacts) -> None:
+        try:
+            self._judge(tls, facts)
+        except AuthenticationFailed as error:
+            audit.event("auth-fail", peer=facts, result=str(error))
+            raise
+
+    def _judge(self, tls: ssl.SSLObject, facts: PeerFacts) -> None:
         check_alpn(tls)
         certificate = tls.getpeercert(binary_form=True) or b""
         shown = fingerprint_of(certificate)
@@ -222,9 +241,6 @@ class ClientSide:
             f"take {mine.certificate_file} (its key is {mine.fingerprint}) there and run, as the user the host runs "
             f"as: rpcx keys trust {mine.certificate_file.name} --as NAME"
         )
-
-    def refused(self, facts: PeerFacts, error: RpcxError) -> None:
-        """Whoever waits is told."""
 
     def begun(self, session: TlsSession) -> None:
         """It has one session, which the client keeps."""

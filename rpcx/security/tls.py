@@ -67,10 +67,6 @@ class Side(Protocol):
         """
         ...
 
-    def refused(self, facts: PeerFacts, error: RpcxError, /) -> None:
-        """The peer was given up; for the log."""
-        ...
-
     def begun(self, session: "TlsSession", /) -> None:
         """It is a live session from now on, of somebody who is not known yet."""
         ...
@@ -137,7 +133,8 @@ class TlsSession:
         if not self._until or now < self._until:
             return _none if self._failed is not None else self._inner.tick(now)
         if self._failed is None:
-            return self._fail(ProtocolError(f"no TLS handshake within {HANDSHAKE_SECONDS:g} s"))
+            text = f"no TLS handshake within {HANDSHAKE_SECONDS:g} s"
+            return self._fail(ProtocolError(text, limit="limits.handshake"))
         self._gone, self._until = True, 0.0
         return _none
 
@@ -191,7 +188,8 @@ class TlsSession:
                 return self._fail(self._foreign(data))
         self._shaken += len(data)
         if self._shaken > HANDSHAKE_BYTES:
-            return self._fail(LimitExceeded(f"a TLS handshake of more than {HANDSHAKE_BYTES} bytes"))
+            text = f"a TLS handshake of more than {HANDSHAKE_BYTES} bytes"
+            return self._fail(LimitExceeded(text, limit="fixed.handshake_bytes"))
         with self._lock:
             self._incoming.write(data)
         return self._advance(now)
@@ -308,7 +306,6 @@ class TlsSession:
         """Give the peer up without a word."""
         self._failed, self._gone, self._until = error, True, 0.0
         self.receive, self.outgoing = self._ignore, self._raw
-        self._side.refused(self.facts, error)
         self._side.closed(self)
         self._inner.lost(error)
         return _none

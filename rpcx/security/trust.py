@@ -41,6 +41,7 @@ class Principal:
     name: str
     fingerprint: str
     roles: frozenset[str]
+    until: datetime.datetime  # when its certificate is over
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +76,10 @@ class TrustStore:
 
     # --- who is trusted ----------------------------------------------------------------------------------------
 
+    def now(self) -> datetime.datetime:
+        """The time of day, by which keys end."""
+        return self._now()
+
     @property
     def generation(self) -> int:
         """Changes when what is trusted may have changed."""
@@ -99,7 +104,8 @@ class TrustStore:
         for authority in self._authorities:
             issued = authority.issued(certificate_der, self._now())
             if issued is not None:
-                return Principal(f"{issued.name}@{authority.realm}", fingerprint, issued.roles)
+                name = f"{issued.name}@{authority.realm}"
+                return Principal(name, fingerprint, issued.roles, issued.until or authority.parsed.not_valid_after_utc)
         return None
 
     def issuer(self, fingerprint: str) -> Issuer | None:
@@ -163,7 +169,7 @@ class TrustStore:
         if moment - self._looked < LOOK_SECONDS:
             return
         self._looked = moment
-        seen = [_look(path) for path in self._files()]
+        seen = [look(path) for path in self._files()]
         expired = self._expires is not None and self._now() >= self._expires
         if seen != self._seen or expired:
             self._seen = seen
@@ -179,7 +185,7 @@ class TrustStore:
 
     def _load(self) -> None:
         now = self._now()
-        own = Principal(OWNER, self.own.fingerprint, frozenset({OWNER}))
+        own = _owner(self.own.fingerprint, self.own.certificate)
         keys = {own.fingerprint: (own, self.own.certificate)}
         keys.update(self._next_key())
         untils = []
@@ -225,7 +231,7 @@ class TrustStore:
         except (ValueError, OSError) as error:
             log.error("%s: %s", self._directory / NEXT_KEY, error)  # noqa: TRY400  # likewise
             return {}
-        return {key.fingerprint: (Principal(OWNER, key.fingerprint, frozenset({OWNER})), key.certificate)}
+        return {key.fingerprint: (_owner(key.fingerprint, key.certificate), key.certificate)}
 
 
 def _issuer(certificate: bytes, realm: str) -> Issuer:
@@ -236,16 +242,25 @@ def _issuer(certificate: bytes, realm: str) -> Issuer:
 
 
 def _principal(name: str, key: TrustedKey, record: Record) -> Principal:
-    return Principal(name, key.fingerprint, record.roles)
+    return Principal(name, key.fingerprint, record.roles, ends_by(key.certificate))
 
 
-def _look(path: Path) -> tuple[str, int, int, int]:
-    """What shows that a file changed."""
+def _owner(fingerprint: str, certificate: bytes) -> Principal:
+    return Principal(OWNER, fingerprint, frozenset({OWNER}), ends_by(certificate))
+
+
+def ends_by(certificate: bytes) -> datetime.datetime:
+    """When a certificate (DER) is over."""
+    return x509.load_der_x509_certificate(certificate).not_valid_after_utc
+
+
+def look(path: Path) -> tuple[str, int, int, int, int]:
+    """What shows that a file changed, or who may read and write it."""
     try:
         found = path.lstat()
     except OSError:
-        return str(path), 0, 0, 0
-    return str(path), found.st_mtime_ns, found.st_size, found.st_ino
+        return str(path), 0, 0, 0, 0
+    return str(path), found.st_mtime_ns, found.st_ctime_ns, found.st_size, found.st_ino
 
 
 def _pairs(file: Path) -> Iterable[tuple[str, str]]:

@@ -26,6 +26,7 @@ from rpcx.errors import BY_NAME, RemoteError, RpcxError
 log = logging.getLogger("rpcx")
 
 MESSAGE: Final = 4_096  # characters of a message
+BRIEF: Final = 1_024  # … and all that is told besides the type, where no traceback is to be seen
 TRACEBACK: Final = 16_384  # characters of a traceback: its end, where it happened
 NOTES: Final = 16  # notes, of MESSAGE characters each but one remote traceback from a call further on
 ARGS_BYTES: Final = 16_384  # of all texts and bytes among the args
@@ -85,12 +86,13 @@ def _origin(cls: type) -> tuple[str, str]:
 
 
 def encode_fault(error: Exception, *, detail: Literal["full", "type"] = "full") -> list[object]:
-    """An exception as plain data; ``detail="type"`` leaves traceback and notes out."""
+    """An exception as plain data; ``detail="type"`` leaves traceback and notes out, and keeps the message brief."""
     return _encode(error, full=detail == "full", depth=0)
 
 
 def _encode(error: Exception, *, full: bool, depth: int) -> list[object]:
-    message = error.message[:MESSAGE] if isinstance(error, ExceptionGroup) else _text(error)
+    message = error.message if isinstance(error, ExceptionGroup) else _text(error)
+    message = message[: MESSAGE if full else BRIEF]
     name = _names.get(type(error))
     facts: dict[str, object] | None = None
     if isinstance(error, RpcxError):
@@ -101,7 +103,10 @@ def _encode(error: Exception, *, full: bool, depth: int) -> list[object]:
         name = type(error).__qualname__
         if name == "ExceptionGroup" or name in BUILTINS or name in BY_NAME or name in _registered:
             name, facts = "RemoteError", {**(facts or {}), "type_name": name}
-    args = _members(error, full=full, depth=depth) if isinstance(error, ExceptionGroup) else _args(error, message)
+    if isinstance(error, ExceptionGroup):
+        args = _members(error, full=full, depth=depth)
+    else:
+        args = _args(error, message, ARGS_BYTES if full else BRIEF)
     return [name, message, args, facts, _traceback(error) if full else None, _notes(error) if full else []]
 
 
@@ -110,14 +115,14 @@ def _text(error: BaseException) -> str:
         text = str(error)
     except Exception:  # noqa: BLE001  # its class is somebody's, and a fault must leave all the same
         text = f"<a {type(error).__qualname__} that cannot be shown>"
-    return text[:MESSAGE]
+    return text
 
 
-def _args(error: Exception, message: str) -> list[object]:
+def _args(error: Exception, message: str, most: int) -> list[object]:
     args: Sequence[object] = error.args
     if isinstance(error, OSError) and type(error) in _names:
         args = error.__reduce__()[1]  # BaseException's: (class, args, …); `args` alone lacks the file
-    return list(args) if len(args) <= ARGS and are_simple(args) else [message]
+    return list(args) if len(args) <= ARGS and are_simple(args, most) else [message]
 
 
 def _members(group: "ExceptionGroup[Any]", *, full: bool, depth: int) -> list[object]:
@@ -129,9 +134,9 @@ def _members(group: "ExceptionGroup[Any]", *, full: bool, depth: int) -> list[ob
 SIMPLE: Final = (type(None), bool, int, float, complex)
 
 
-def are_simple(args: Sequence[object]) -> bool:
-    """Whether ``args`` are plain values, few and small: those of nearly every exception are."""
-    values, left, level = 0, ARGS_BYTES, [*args]
+def are_simple(args: Sequence[object], most: int = ARGS_BYTES) -> bool:
+    """Whether ``args`` are plain values, few and of ``most`` bytes together: those of nearly every exception are."""
+    values, left, level = 0, most, [*args]
     for _ in range(ARGS_DEPTH):
         values += len(level)
         if values > ARGS_VALUES:

@@ -20,6 +20,8 @@ from rpcx.sinks.tags import Blob, CannotTravel, Tag
 
 MAX_DEPTH: Final = 32  # containers within containers (Cap'n Proto 64; msgpack's C code stops at 1,024)
 MAX_CONTAINERS: Final = 100_000  # lists, maps and tuples in one message; each costs 56 to 64 bytes for one
+LONGEST_KEY: Final = 16_384  # characters of a map's key: more is a value in the wrong place
+FEW_KEYS: Final = 64  # of a map, which are measured together
 ENVELOPE: Final = 4  # levels around the user's data: batch, run of calls, its calls, their arguments
 SEARCHED: Final = 100_000  # values that are looked at to find a place; a message has hardly more
 
@@ -36,14 +38,33 @@ class Reducing(Protocol):
 
 def too_deep(limit: int) -> LimitExceeded:
     """The error for containers within containers."""
-    return LimitExceeded(f"data are nested deeper than {limit} levels, or contain themselves; send them flatter")
+    text = f"data are nested deeper than {limit} levels, or contain themselves; send them flatter"
+    return LimitExceeded(text, limit="fixed.depth")
 
 
 def too_many(limit: int) -> LimitExceeded:
     """The error for containers beside containers."""
     return LimitExceeded(
-        f"a message has more lists and maps than the {limit} allowed, tuples and sets included; send a stream"
+        f"a message has more lists and maps than the {limit} allowed, tuples and sets included; send a stream",
+        limit="fixed.containers",
     )
+
+
+def long_key() -> LimitExceeded:
+    """The error for a key that is no key."""
+    text = f"a map has a text of more than {LONGEST_KEY} characters as key; let it be a value"
+    return LimitExceeded(text, limit="fixed.key_length")
+
+
+def is_long(container: dict[Any, Any]) -> bool:  # of any type, both
+    """Whether a map has a text as key that is too long. 0.2 µs for most, whose keys are short texts and few."""
+    try:
+        few = len(container) <= FEW_KEYS
+        if (len("".join(container)) if few else max(map(len, container))) <= LONGEST_KEY:
+            return False
+    except TypeError:  # numbers, for one
+        pass
+    return any(isinstance(key, str) and len(key) > LONGEST_KEY for key in container)
 
 
 class Lowering:

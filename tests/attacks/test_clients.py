@@ -20,6 +20,7 @@ import rpcx.drivers.threads
 from rpcx.protocol.frames import HEADER, Kind, frame
 from rpcx.protocol.handshake import MAGIC, Offer
 from rpcx.remoting.proxy import dynamic_method
+from tests.attacks.cost import growth
 from tests.attacks.test_floods import both, door, eventually, threaded
 
 MIB = 1 << 20
@@ -99,10 +100,9 @@ def is_closed(sock: socket.socket) -> bool:
 def test_who_takes_no_answers_is_read_no_further_and_closed(serving, monkeypatch):
     for driver in (rpcx.drivers.threads, rpcx.drivers.aio):
         monkeypatch.setattr(driver, "LINGER_SECONDS", 0.2)
-    process = psutil.Process()
-    with offered(serving, limits=rpcx.Limits(write_stall=1.0)) as (host, url), hostile(url) as sock:
+    limits = rpcx.Limits(write_stall=1.0)
+    with offered(serving, limits=limits) as (host, url), hostile(url) as sock, growth():
         good_call_takes(url)
-        memory = process.memory_info().rss
         sock.settimeout(0.3)
         numbers = itertools.count(1)
         accepted = 0
@@ -112,7 +112,6 @@ def test_who_takes_no_answers_is_read_no_further_and_closed(serving, monkeypatch
                 time.sleep(0.002)
         except OSError:
             pass  # it is read no further, or was closed
-        assert process.memory_info().rss - memory < 64 * MIB
         assert good_call_takes(url) < 0.5
         assert eventually(lambda: host.stats()["connections"] == 0)
         assert accepted
@@ -224,7 +223,7 @@ def test_what_a_client_keeps_and_gives_back_still_counts(serving):
         for _ in range(2):  # a new session is no new quota
             with rpcx.connect(url, insecure=True) as server:
                 for _ in range(10):
-                    rpcx.lease(server.create(Note)).renew(1e8)
+                    rpcx.lease(server.create(Note)).renew(1e6)
         with rpcx.connect(url, insecure=True) as server:
             assert host.stats()["leased"] == 20
             with pytest.raises(rpcx.LimitExceeded, match="per_principal=20"):

@@ -1,18 +1,20 @@
 """The asyncio driver, with the same toy session."""
 
 import asyncio
+import contextlib
 import socket
 import threading
 
 import pytest
 
 from rpcx.drivers.aio import AioPump
-from tests.drivers.toy import LineSession, SocketEnd
+from rpcx.errors import ProtocolError
+from tests.drivers.toy import Brittle, LineSession, SocketEnd
 
 
-async def served(pump: AioPump, **options):
+async def served(pump: AioPump, kind=LineSession, **options):
     near, far = socket.socketpair()
-    session = LineSession(**options)
+    session = kind(**options)
     await pump.add(SocketEnd(far), session)
     reader, writer = await asyncio.open_connection(sock=near)
     return reader, writer, session
@@ -23,8 +25,8 @@ def run(main) -> None:
         pump = AioPump()
         writers: list[asyncio.StreamWriter] = []
 
-        async def serve(**options):
-            reader, writer, session = await served(pump, **options)
+        async def serve(kind=LineSession, **options):
+            reader, writer, session = await served(pump, kind, **options)
             writers.append(writer)
             return reader, writer, session
 
@@ -191,3 +193,18 @@ def test_what_a_dial_raises_is_raised_where_it_is_awaited():
             await AioPump().dial(reach)
 
     run(main)
+
+
+def test_a_session_that_fails_on_what_it_gets_ends_alone(caplog):
+    async def main(serve) -> None:
+        reader, writer, session = await serve(Brittle)
+        other, other_writer, _ = await serve()
+        writer.write(b"break\n")
+        with contextlib.suppress(ConnectionResetError):
+            assert await reader.read() == b""
+        assert isinstance(session.ended, ProtocolError)
+        other_writer.write(b"hello\n")
+        assert await other.readline() == b"HELLO\n"
+
+    run(main)
+    assert "made this side fail" in caplog.text

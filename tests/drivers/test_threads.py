@@ -7,7 +7,8 @@ import time
 import pytest
 
 from rpcx.drivers.threads import Pump
-from tests.drivers.toy import LineSession, SocketEnd
+from rpcx.errors import ProtocolError
+from tests.drivers.toy import Brittle, LineSession, SocketEnd
 
 
 @pytest.fixture
@@ -17,11 +18,11 @@ def served():
     pump.start()
     peers: list[socket.socket] = []
 
-    def serve(**options):
+    def serve(kind=LineSession, **options):
         near, far = socket.socketpair()
         near.settimeout(5)
         peers.append(near)
-        session = LineSession(**options)
+        session = kind(**options)
         pump.add(SocketEnd(far), session)
         pump.wake()
         return near, session
@@ -149,3 +150,44 @@ def test_a_pump_that_closes_while_a_helper_is_just_being_started_closes_all_the_
     pump.close()
     closing.set()
     starting.join(5)
+
+
+def test_a_session_that_fails_on_what_it_gets_ends_alone(served, caplog):
+    peer, session = served(Brittle)
+    other, _ = served()
+    peer.sendall(b"break\n")
+    assert line(peer) == b""
+    assert isinstance(session.ended, ProtocolError)
+    assert "made this side fail" in caplog.text
+    other.sendall(b"hello\n")
+    assert line(other) == b"HELLO\n"
+
+
+def test_a_peer_that_takes_nothing_is_read_no_further_and_that_is_counted():
+    pump = Pump("toy", callers_lead=False, most_waiting=1000)
+    pump.start()
+    near, far = socket.socketpair()
+    near.settimeout(5)
+    pump.add(SocketEnd(far), LineSession())
+    pump.wake()
+    near.setblocking(False)
+    sent = 0
+    deadline = time.monotonic() + 10
+    while pump.stats()["floods"] == 0:
+        assert time.monotonic() < deadline
+        try:
+            sent += near.send(b"x" * 999 + b"\n")
+        except BlockingIOError:
+            time.sleep(0.001)
+    assert pump.stats()["waiting"] > 1000
+    assert pump.stats()["waiting_high"] >= pump.stats()["waiting"]
+    taken = 0
+    while taken < sent // 1000 * 1000:
+        assert time.monotonic() < deadline
+        try:
+            taken += len(near.recv(1 << 16))
+        except BlockingIOError:
+            time.sleep(0.001)
+    assert pump.stats()["waiting"] == 0
+    pump.close()
+    near.close()

@@ -6,7 +6,19 @@ from collections.abc import Sequence
 from rpcx.abc import PeerFacts
 from rpcx.conformance.lines import LineSession
 
-__all__ = ["LineSession", "SocketEnd"]
+__all__ = ["Brittle", "LineSession", "SocketEnd"]
+
+
+class Brittle(LineSession):
+    """It has a defect."""
+
+    def receive(self, data: bytes, now: float):
+        if b"break" in data:
+            raise RuntimeError("a defect")
+        return super().receive(data, now)
+
+    def lost(self, error: Exception) -> None:
+        super().lost(self.ended or error)  # the first counts
 
 
 class SocketEnd:

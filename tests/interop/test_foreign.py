@@ -58,7 +58,11 @@ def session():
     made.heard = []
     host._realm.endpoints.add(made)
     calls = []
-    made.attach(SimpleNamespace(flush=lambda: calls.append("flush"), close=lambda: calls.append("close")), 0.0)
+    link = SimpleNamespace(
+        flush=lambda: calls.append("flush"), close=lambda: calls.append("close"), rearm=lambda: calls.append("rearm"),
+        spawn=calls.append,
+    )  # fmt: skip
+    made.attach(link, 0.0)
     made.calls = calls
     yield made
     host.close()
@@ -71,7 +75,7 @@ def test_messages_are_heard_however_they_are_cut_and_answers_leave_once(session)
     assert session.ready
     assert b"".join(session.outgoing()) == b"one!two!three!"
     assert not session.ready
-    assert session.calls == ["flush"] * 3
+    assert session.calls == ["rearm", "flush", "flush", "rearm", "flush"]
 
 
 def test_a_message_under_way_is_asked_for(session):
@@ -113,3 +117,42 @@ def test_an_end_within_a_message_says_so(session):
 def test_a_childs_copy_is_not_the_parents(session):
     session.forked()
     assert isinstance(session.error, ForkedConnection)
+
+
+def test_a_message_that_was_begun_has_to_end_in_time(session):
+    session.receive(b"one\nhal", 100.0)
+    due = session.due()
+    assert 110.0 < due < 110.1
+    session.tick(due - 0.1)
+    assert session.error is None
+    session.receive(b"f", 105.0)
+    assert session.due() < 110.2, "a byte now and then buys no time"
+    session.tick(110.2)
+    assert "not finished in time" in str(session.error)
+    assert session._realm.table.hits["limits.frame_seconds"] == 1
+    assert session.due() is None
+
+
+def test_what_is_complete_has_no_end_of_its_own(session):
+    session.receive(b"hal", 100.0)
+    session.receive(b"f\n", 101.0)
+    assert session.due() is None
+
+
+def test_who_takes_no_answers_has_no_further_calls_run_and_is_given_up(session, monkeypatch):
+    monkeypatch.setattr("rpcx.interop.foreign.time.monotonic", lambda: 100.0)
+    session._go_on("first")
+    session.held_back(session._limits.write_cap + 1, took=False)
+    session._go_on("second")
+    assert session.calls == ["first"]
+    session.held_back(100, took=True)
+    assert session.calls == ["first", "second"]
+    assert session.due() == 100.0 + session._limits.write_stall
+    session.held_back(0, took=True)
+    assert session.due() is None
+    session.held_back(session._limits.write_cap + 1, took=False)
+    session._go_on("third")
+    session.tick(100.0 + session._limits.write_stall)
+    assert "took nothing" in str(session.error)
+    session.held_back(0, took=True)
+    assert session.calls == ["first", "second"], "what waited has nobody to be answered"

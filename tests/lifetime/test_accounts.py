@@ -44,7 +44,7 @@ def test_what_is_kept_and_given_back_still_counts(keep):
         manager.add(f"x/{session}", Lease(), 0.0)
         manager.hold(f"x/{session}", session, 0.0)
         if keep == "renewed":
-            manager.renew(f"x/{session}", 1e9, 0.0)
+            manager.renew(f"x/{session}", 1e6, 0.0)
         else:
             manager.register(f"x/{session}", "sponsor", "elsewhere", 0.0)
         manager.release(f"x/{session}", session, 1, 0.0)
@@ -62,7 +62,7 @@ def test_what_is_kept_and_given_back_still_counts(keep):
 
 
 @pytest.mark.parametrize("wrong", [0, -1, 1.5, True, "9"])
-@pytest.mark.parametrize("name", ["per_holder", "per_principal", "per_host"])
+@pytest.mark.parametrize("name", ["per_holder", "per_principal", "per_host", "callbacks"])
 def test_a_quota_is_a_number_of_objects(name, wrong):
     with pytest.raises(ValueError, match=name):
         Quotas(**{name: wrong})

@@ -9,7 +9,7 @@ import pytest
 from rpcx.errors import InvalidArguments, LimitExceeded, ObjectExpired, ObjectNotFound
 from rpcx.lifetime import lease as lease_module
 from rpcx.lifetime.lease import Lease, LeaseState
-from rpcx.lifetime.manager import MAX_RENEWAL, AskSponsor, Ended, LeaseManager, Quotas
+from rpcx.lifetime.manager import AskSponsor, Ended, LeaseManager, Quotas
 
 TERMS = Lease(initial=100.0, renew_on_call=20.0, sponsorship_timeout=10.0)
 
@@ -200,14 +200,40 @@ def test_renewing_gives_at_least_that_long_and_returns_the_seconds_left(manager)
     assert list(ended(manager.tick(510.0))) == ["bank/1"]
 
 
-@pytest.mark.parametrize("seconds", [-1.0, math.nan, math.inf, -math.inf, 2 * MAX_RENEWAL, 10**400])
-def test_a_renewal_is_finite_and_not_negative(manager, seconds):
+@pytest.mark.parametrize(("seconds", "error"), [
+    (-1.0, InvalidArguments), (math.nan, InvalidArguments), (-math.inf, InvalidArguments),
+    (math.inf, LimitExceeded), (2_592_001, LimitExceeded), (10**400, LimitExceeded),
+])  # fmt: skip
+def test_a_renewal_is_not_negative_and_no_longer_than_the_quota_allows_at_a_time(manager, seconds, error):
     lease = sponsored(manager)
-    with pytest.raises(InvalidArguments, match="bank/1"):
+    with pytest.raises(error, match="bank/1"):
         manager.renew("bank/1", seconds, 0.0)
-    with pytest.raises(InvalidArguments, match="bank/1"):
+    with pytest.raises(error, match="bank/1"):
         manager.register("bank/1", "ann", "client", 0.0, seconds)
     assert (lease.expiry, lease.kept, len(lease.sponsors)) == (100.0, False, 0)
+
+
+def test_who_renews_by_too_much_is_told_the_quota():
+    manager = LeaseManager(quotas=Quotas(longest_renewal=60))
+    manager.add("bank/1", TERMS, 0.0)
+    with pytest.raises(LimitExceeded, match="the host allows 60 s at a time") as told:
+        manager.renew("bank/1", 61, 0.0)
+    assert told.value.limit == "quotas.longest_renewal"
+    with pytest.raises(ValueError, match="longest_renewal"):
+        Quotas(longest_renewal=math.inf)
+
+
+def test_the_most_there_ever_was_is_remembered(manager):
+    for number in range(3):
+        manager.add(f"bank/{number}", TERMS, 0.0)
+        manager.hold(f"bank/{number}", "ann", 0.0)
+        manager.register(f"bank/{number % 2}", f"sponsor {number}", "ann", 0.0)
+    manager.remove("bank/0", "enough", 0.0)
+    manager.tick(0.0)
+    assert manager.peaks() == {
+        "quotas.per_holder": (2, 3), "quotas.per_principal": (2, 3), "quotas.per_host": (2, 3),
+        "fixed.sponsors": (1, 2),
+    }  # fmt: skip
 
 
 def test_handing_an_object_out_again_gives_it_its_first_time_again(manager):
@@ -324,11 +350,11 @@ def test_an_answer_that_is_not_above_zero_is_a_no(manager, seconds):
 
 
 @pytest.mark.parametrize("seconds", [math.inf, 10**400])
-def test_an_answer_without_end_is_as_much_as_there_is(manager, seconds):
+def test_an_answer_without_end_is_as_much_as_the_quota_allows(manager, seconds):
     lease = sponsored(manager, "ann")
     manager.tick(100.0)
     manager.answered("bank/1", "ann", seconds, 100.0)
-    assert lease.expiry == 100.0 + MAX_RENEWAL
+    assert lease.expiry == 100.0 + Quotas().longest_renewal
 
 
 def test_a_silent_sponsor_is_dropped_at_its_deadline(manager):

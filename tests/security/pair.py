@@ -159,6 +159,9 @@ def shaken(client: ssl.SSLContext, end: End) -> ssl.SSLError | None:
             end.gets(outgoing.read())
             incoming.write(end.sends())
         except ssl.SSLError as error:
+            said = outgoing.read()  # its alert
+            if said:
+                end.gets(said)
             return error
     return None
 

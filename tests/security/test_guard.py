@@ -7,14 +7,20 @@ from types import SimpleNamespace
 import pytest
 
 from rpcx.abc import PeerFacts
-from rpcx.errors import AuthenticationFailed, ConnectionLost, ProtocolError
+from rpcx.errors import AuthenticationFailed, ConnectionLost, LimitExceeded, ProtocolError
 from rpcx.security.guard import (
-    LONGEST,
+    CONNECTIONS,
+    CROWD,
+    FAILED,
+    LATE,
+    MUTE,
     NONSENSE,
-    REPORT_SECONDS,
+    OUTSIDE,
+    SILENT,
     SOURCES,
     Admission,
     Guard,
+    Guest,
     address_of,
     is_from,
     networks,
@@ -46,7 +52,7 @@ def test_a_source_has_few_strangers_at_a_time():
     assert let_in(doors, "192.0.2.2")[0] is not None, "another is not concerned"
     doors.admitted(guests[0])
     assert let_in(doors, "192.0.2.1")[0] is not None
-    assert doors.refused == {"too many from one source": 1}
+    assert doors.tally.counts == {CROWD: 1}
 
 
 def test_a_source_has_few_arrivals_a_second():
@@ -61,14 +67,16 @@ def test_a_source_has_few_arrivals_a_second():
 
 
 @pytest.mark.parametrize(("error", "seconds"), [
-    (AuthenticationFailed("no"), 5.0), (ProtocolError("no"), NONSENSE), (ConnectionLost("left"), 1.0), (None, 1.0),
+    (AuthenticationFailed("no"), FAILED), (ProtocolError("no"), NONSENSE), (LimitExceeded("no"), NONSENSE),
+    (ProtocolError("no handshake within 10 s", limit="limits.handshake"), LATE), (ConnectionLost("left"), SILENT),
+    (None, SILENT),
 ])  # fmt: skip
 def test_a_source_whose_stranger_failed_stays_outside_for_a_while(error, seconds):
     doors = guard()
     guest, _ = let_in(doors, "192.0.2.1")
     doors.ended(guest, error, NOW)
     assert let_in(doors, "192.0.2.1", NOW + seconds - 0.1)[0] is None
-    assert doors.refused == {"failed before": 1}
+    assert doors.tally.counts == {OUTSIDE: 1}
     assert let_in(doors, "192.0.2.1", NOW + seconds)[0] is not None
 
 
@@ -77,8 +85,18 @@ def test_who_goes_on_failing_stays_outside_longer_but_not_for_ever():
     guests = [let_in(doors, "192.0.2.1")[0] for _ in range(20)]
     for guest in guests:
         doors.ended(guest, ProtocolError("no"), NOW)
-    assert let_in(doors, "192.0.2.1", NOW + LONGEST - 0.1)[0] is None
-    assert let_in(doors, "192.0.2.1", NOW + LONGEST)[0] is not None
+    longest = doors.rules.longest_penalty
+    assert let_in(doors, "192.0.2.1", NOW + longest - 0.1)[0] is None
+    assert let_in(doors, "192.0.2.1", NOW + longest)[0] is not None
+
+
+def test_penalties_may_be_done_without():
+    doors = guard(longest_penalty=0.0)
+    guest, _ = let_in(doors, "192.0.2.1")
+    doors.ended(guest, ProtocolError("no"), NOW)
+    assert let_in(doors, "192.0.2.1", NOW)[0] is not None
+    with pytest.raises(ValueError, match="longest_penalty"):
+        Admission(longest_penalty=-1)
 
 
 def test_who_was_admitted_and_leaves_pays_nothing():
@@ -142,7 +160,7 @@ def test_when_the_table_is_full_who_sent_least_goes():
     assert newcomer is not None
     assert evicted is guests[0]
     assert doors.strangers == 8
-    assert doors.evicted == 1
+    assert doors.counters()["evicted"] == 1
 
 
 def test_of_those_who_sent_the_same_goes_who_comes_from_the_crowd():
@@ -169,7 +187,7 @@ def test_there_are_so_many_connections_and_no_more():
     doors = guard(connections=10)
     assert doors.arrives(at("192.0.2.1"), 9, NOW)[0] is not None
     assert doors.arrives(at("192.0.2.2"), 10, NOW)[0] is None
-    assert doors.refused == {"too many connections": 1}
+    assert doors.tally.counts == {CONNECTIONS: 1}
 
 
 def test_the_default_leaves_half_of_the_files_to_others():
@@ -195,18 +213,35 @@ def test_a_forgotten_source_is_met_as_a_new_one():
     assert doors._sources["192.0.2.1/32"].inside >= 0
 
 
-def test_the_log_gets_a_line_in_ten_seconds_however_many_are_refused():
-    doors = guard(per_source=1)
-    assert doors.report(NOW) is None
-    let_in(doors, "192.0.2.1")
-    lines = []
-    for tick in range(200):
-        let_in(doors, "192.0.2.1", NOW + tick * 0.1)
-        lines.append(doors.report(NOW + tick * 0.1))
-    told = [line for line in lines if line]
-    assert len(told) == 2 * 10 / REPORT_SECONDS
-    assert told[0] == "refused: 1 (too many from one source)"
-    assert sum(int(line.split()[1]) for line in told) <= doors.refused.total()
+def test_from_half_full_on_somebody_goes_early_who_has_said_nothing_for_a_second():
+    doors = guard(strangers=10, per_source=10)
+    doors.chance = lambda: 0.5
+    mute = [let_in(doors, f"192.0.2.{number}")[0] for number in range(6)]
+    for guest in mute[1:]:
+        guest.session.progress = 1
+    assert [let_in(doors, f"198.51.100.{number}", NOW + MUTE - 0.1)[1] for number in range(2)] == [None, None]
+    _, early = let_in(doors, "198.51.100.7", NOW + MUTE)
+    assert early is mute[0], "eight of ten, so probably somebody; not who spoke, nor who has just come"
+    assert let_in(doors, "198.51.100.8", NOW + MUTE)[1] is None, "nobody is silent for so long any more"
+
+
+def test_a_table_that_is_half_empty_has_room_for_who_is_silent():
+    doors = guard(strangers=10, per_source=10)
+    doors.chance = lambda: 0.0
+    evicted = [let_in(doors, f"192.0.2.{number}", NOW + number)[1] for number in range(6)]
+    assert evicted == [None] * 6
+
+
+def test_the_fuller_it_is_the_more_probably_somebody_goes_early():
+    gone = []
+    for inside in (6, 9):
+        doors = guard(strangers=10, per_source=10)
+        doors.chance = random.Random(1).random
+        for number in range(inside):
+            doors._inside[Guest(None, NOW - 5)] = None
+        gone.append(sum(doors._early(NOW) is not None for _ in range(1000)))
+    assert 150 < gone[0] < 250
+    assert 750 < gone[1] < 850
 
 
 def test_counters_tell_how_it_stands():
@@ -214,6 +249,24 @@ def test_counters_tell_how_it_stands():
     let_in(doors, "192.0.2.1")
     let_in(doors, "192.0.2.1")
     assert doors.counters() == {"strangers": 1, "strangers_high": 1, "evicted": 0, "refused": 1}
+
+
+def test_each_bound_tells_how_it_stands():
+    doors = guard(per_source=2, burst=2.0, connections=7)
+    first, _ = let_in(doors, "192.0.2.1")
+    second, _ = let_in(doors, "192.0.2.1")
+    assert let_in(doors, "192.0.2.1")[0] is None
+    doors.ended(second, AuthenticationFailed("no"), NOW)
+    assert let_in(doors, "192.0.2.1")[0] is None
+    assert let_in(doors, "192.0.2.1", NOW + FAILED)[0] is not None
+    doors.admitted(first)
+    assert let_in(doors, "192.0.2.2", NOW + FAILED)[0] is not None
+    doors.arrives(at("192.0.2.3"), 7, NOW)
+    assert doors.bounds(5, (2, 4), NOW) == {
+        "strangers": (8, 2, 2, 0), "per_source": (2, 1, 2, 1), "rate": (1.0, None, None, 0),
+        "longest_penalty": (600.0, 1, 1, 1), "connections": (7, 5, 7, 1), "per_principal": (64, 2, 4, 0),
+        "allow_from": (None, None, None, 0),
+    }  # fmt: skip
 
 
 # --- the firewall -----------------------------------------------------------------------------------------------

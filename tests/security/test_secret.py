@@ -7,8 +7,8 @@ import pytest
 
 import rpcx
 from rpcx.errors import AccessDenied, AuthenticationFailed
-from rpcx.security.secret import SecretSide, make_secret, read_secret, secret_file
-from tests.security.pair import Pair, user
+from rpcx.security.secret import LOOK_SECONDS, Secret, SecretSide, make_secret, read_secret, secret_file
+from tests.security.pair import NOW, Pair, user
 
 needs_psk = pytest.mark.skipif(not getattr(ssl, "HAS_PSK", False), reason="Python 3.13 or later only")
 
@@ -115,7 +115,7 @@ def test_another_secret_and_another_name_are_refused_alike(monkeypatch):
     make_secret("other")
     alerts = []
     wrong = knowing()
-    monkeypatch.setattr(wrong.client_side, "_secret", b"x" * 32)
+    monkeypatch.setattr(wrong.client_side._secret, "value", b"x" * 32)
     wrong.meet(b"hello")
     for pair in (wrong, knowing(other="other")):
         _, said = pair.talk()
@@ -165,7 +165,7 @@ def test_a_recorded_client_cannot_be_replayed():
 
 @needs_psk
 def test_a_whole_call_by_a_shared_secret():
-    @rpcx.singleton("desk")
+    @rpcx.singleton("desk", allow=["team"])
     class Desk:
         def who(self) -> str | None:
             return rpcx.context.peer.principal
@@ -177,3 +177,76 @@ def test_a_whole_call_by_a_shared_secret():
     assert url.endswith("?secret=team")
     with host, rpcx.connect(url) as server:
         assert server.get(Desk).who() == "team"
+
+
+# --- another secret -----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def at_once(monkeypatch):
+    monkeypatch.setattr("rpcx.security.secret.LOOK_SECONDS", 0.0)
+
+
+def test_a_file_that_changes_is_noticed_and_one_that_is_no_secret_is_as_good_as_none(at_once, caplog):
+    file = make_secret("team")
+    secret = Secret("team")
+    first = secret.value
+    secret.refresh()
+    assert (secret.value, secret.generation) == (first, 0)
+    file.unlink()
+    make_secret("team")
+    secret.refresh()
+    assert secret.value == read_secret("team") != first
+    assert secret.generation == 1
+    file.chmod(0o644)
+    secret.refresh()
+    assert (secret.value, secret.generation) == (b"", 2)
+    assert "lets nobody in" in caplog.text
+    assert "chmod 600" in caplog.text
+    file.chmod(0o600)
+    secret.refresh()
+    assert (secret.value, secret.generation) == (read_secret("team"), 3)
+    file.unlink()
+    secret.refresh()
+    assert (secret.value, secret.generation) == (b"", 4)
+
+
+def test_a_file_is_looked_at_now_and_then_only(monkeypatch):
+    file = make_secret("team")
+    secret = Secret("team")
+    file.unlink()
+    secret.refresh()
+    assert secret.generation == 0
+    monkeypatch.setattr("rpcx.security.secret.time.monotonic", lambda: secret._looked + 2 * LOOK_SECONDS)
+    secret.refresh()
+    assert secret.generation == 1
+
+
+@needs_psk
+@pytest.mark.parametrize("there_is_another", [True, False])
+def test_who_has_the_old_secret_is_closed_and_does_not_come_back(at_once, there_is_another):
+    file = make_secret("team")
+    pair = knowing()
+    pair.talk()
+    pair.server_side.tick(NOW)
+    assert not pair.server.link.closed
+    assert pair.server_side.due() is not None
+    client_side = pair.client_side
+    file.unlink()
+    if there_is_another:
+        make_secret("team")
+    pair.server_side.tick(NOW + 1)
+    assert pair.server.link.closed
+    assert isinstance(pair.server.within.error, AuthenticationFailed)
+    pair.server.session.lost(ConnectionError("closed"))
+    assert pair.server_side.due() is None
+    pair.meet(b"hello")
+    assert pair.client_side is client_side, "it still has the old one"
+    pair.talk()
+    assert pair.server.within.got == b""
+    assert isinstance(pair.server.within.error, AuthenticationFailed)
+    if there_is_another:
+        pair.client_side = SecretSide("team", "somewhere:1")
+        pair.meet(b"hello")
+        pair.talk()
+        assert pair.server.within.got == b"hello"

@@ -10,8 +10,9 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from cryptography.x509.oid import NameOID
 
 from rpcx.errors import AuthenticationFailed, ConnectionLost, ProtocolError
+from rpcx.security.authority import found_authority, issue
 from rpcx.security.identity import own_identity
-from rpcx.security.keyring import set_roles
+from rpcx.security.keyring import install, set_roles, trust_authority
 from rpcx.security.sides import ALPN, LOOK_SECONDS, ClientSide, ServerSide
 from tests.security.pair import NOW, End, Pair, only_a_hello, shaken, trust, user
 
@@ -336,8 +337,40 @@ def test_a_store_that_cannot_be_read_lets_nobody_new_in_and_is_told(homes, monke
     assert "cannot be looked at" in caplog.text
 
 
-def test_a_server_says_in_its_log_whom_it_refused(homes, caplog):
-    caplog.set_level("INFO", "rpcx.security")
+def test_a_session_ends_when_the_certificate_that_an_authority_issued_for_it_is_over(homes):
+    """Also in the middle of the session; and the owner's, whose certificate is its own, goes on."""
+    server, client = homes
+    authority = found_authority(server.parent / "ca", "fleet")
+    with user(server):
+        own_identity()
+    trust_authority(server, authority.read_bytes(), "fleet")
+    with user(client):
+        mine = own_identity().certificate_file.read_bytes()
+    install(client, issue(server.parent / "ca", mine, "ann", frozenset({"ops"}), 1))
     serving, _ = sides(*homes)
-    meeting(serving, sides(*homes, pin=serving.identity.fingerprint)[1])
-    assert "tcp somewhere:1: refused: its key is not trusted here" in caplog.text
+    theirs, _ = meeting(serving, sides(*homes, pin=serving.identity.fingerprint)[1])
+    own, _ = meeting(serving, sides(server, server)[1])
+    assert theirs.server.facts.principal == "ann@fleet"
+    now = datetime.datetime.now(datetime.UTC)
+    serving._trust._now = lambda: now + datetime.timedelta(hours=23)
+    serving.tick(NOW)
+    assert not theirs.server.link.closed
+    serving._trust._now = lambda: now + datetime.timedelta(hours=25)
+    serving.tick(NOW + LOOK_SECONDS)
+    assert theirs.server.link.closed
+    assert "certificate of its key is over" in str(theirs.server.within.error)
+    assert not own.server.link.closed
+    again, _ = meeting(serving, sides(*homes, pin=serving.identity.fingerprint)[1])
+    assert again.server.within.got == b""
+
+
+def test_a_client_that_gives_up_in_the_handshake_is_not_taken_for_one_that_makes_no_sense(homes):
+    """It may not know this server, which costs its source a second outside, not a minute and a half."""
+    with user(homes[0]):
+        end = End(ServerSide())
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.set_alpn_protocols([ALPN])
+    shaken(context, end)  # it trusts nobody, and says so
+    assert type(end.within.error) is ConnectionLost
+    assert "gave up" in str(end.within.error)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from rpcx import errors
 from rpcx.errors import BY_NAME, AccessDenied, LimitExceeded, RemoteError, RpcxError
 from rpcx.sinks import exceptions
-from rpcx.sinks.exceptions import MESSAGE, NOTES, TRACEBACK, decode_fault, encode_fault, register_exception
+from rpcx.sinks.exceptions import BRIEF, MESSAGE, NOTES, TRACEBACK, decode_fault, encode_fault, register_exception
 from tests.sinks.samples import FORMATTERS, connection, there_and_back
 
 formatters = pytest.mark.parametrize("formatter", FORMATTERS, ids=lambda formatter: formatter.name)
@@ -198,6 +198,17 @@ def test_the_remote_traceback_is_a_note_with_its_cause():
     assert "direct cause" in note
     assert note.endswith("ValueError: no")
     assert "test_faults.py" in note
+
+
+def test_without_detail_a_message_is_brief():
+    error = raised(ValueError("x" * 5000))
+    assert len(encode_fault(error)[1]) == MESSAGE
+    name, message, args, *_ = encode_fault(error, detail="type")
+    assert (name, message, args) == ("ValueError", "x" * BRIEF, ["x" * BRIEF])
+    group = encode_fault(ExceptionGroup("g" * 5000, [error]), detail="type")
+    assert len(group[1]) == BRIEF
+    assert len(group[2][0][1]) == BRIEF
+    assert encode_fault(raised(KeyError(1, "b")), detail="type")[2] == [1, "b"]
 
 
 def test_without_detail_neither_traceback_nor_notes_leave():

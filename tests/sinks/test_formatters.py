@@ -298,3 +298,17 @@ def test_the_buffer_of_a_large_message_is_not_kept():
     assert formatter._packers == []
     formatter.pack_plain(["x" * 1000])
     assert len(formatter._packers) == 1
+
+
+@pytest.mark.parametrize("others", [{}, {1: 2}, {str(number): 0 for number in range(100)}])
+def test_a_key_is_no_place_for_a_text_of_pages(others):
+    body, _ = MsgpackFormatter().encode([{**others, "k" * 16_385: 1}], VALUES)
+    with pytest.raises(LimitExceeded, match="16384 characters") as told:
+        MsgpackFormatter().decode(body, (), VALUES)
+    assert told.value.limit == "fixed.key_length"
+
+
+@pytest.mark.parametrize("others", [{}, {1: 2}, {str(number): 0 for number in range(100)}])
+def test_a_key_may_have_what_fits_into_a_small_message_however_large_its_own_is(others):
+    value = {**others, "k" * 16_384: 1, "data": "x" * 100_000}
+    assert there_and_back(MsgpackFormatter(), value) == value

@@ -254,7 +254,7 @@ class Frames:
 
     def _check_size(self, size: int) -> None:
         if not 0 <= size <= self._most:
-            raise ProtocolError(f"a .NET message of {size} bytes; the limit is {self._most}")
+            raise ProtocolError(f"a .NET message of {size} bytes; the limit is {self._most}", limit="limits.message")
 
     def _headers(self, frame: Frame) -> None:
         start = self._at

@@ -22,6 +22,7 @@ from rpcx.interop.dotnet.references import DotnetReference
 from rpcx.interop.dotnet.session import Session
 from rpcx.interop.dotnet.surface import Signature, surface_of
 from rpcx.interop.dotnet.types import Made
+from rpcx.protocol.conduct import SENT_AHEAD
 from rpcx.remoting.contract import Method
 from rpcx.remoting.dispatch import IncomingCall, IncomingOneway
 from rpcx.remoting.objects import Entry
@@ -29,7 +30,6 @@ from rpcx.remoting.references import Caller
 
 log = logging.getLogger("rpcx")
 
-WAITING: Final = 1024  # calls that a client may send ahead
 SERVICES: Final = ("GetLifetimeService", "InitializeLifetimeService")  # methods of every object
 
 Back = Callable[[AppDomain, ObjRef, PeerFacts], Caller]  # the way to an object of a client's
@@ -78,8 +78,8 @@ class ServerSession(Session):
             raise ProtocolError("an answer, where only calls are expected")
         with self._lock:
             if self._running is not None:
-                if len(self._waiting) >= WAITING:
-                    raise ProtocolError(f"more than {WAITING} calls were sent ahead")
+                if len(self._waiting) >= SENT_AHEAD:
+                    raise ProtocolError(f"more than {SENT_AHEAD} calls were sent ahead", limit="fixed.sent_ahead")
                 self._waiting.append(frame)
                 return ()
             self._running = _BEING_READ
@@ -123,6 +123,7 @@ class ServerSession(Session):
         except Exception as error:  # noqa: BLE001  # the caller is told, nobody else is concerned
             if oneway:
                 self.oneway_failures += 1
+                self.table.hits.reached(error, self._facts)
                 log.warning("a one-way call from %s failed: %r", self._facts, error)
             else:
                 self._send_fault(error, formatter)
@@ -186,9 +187,10 @@ class ServerSession(Session):
     def _done(self) -> None:
         job = self._begun(self._next())
         if job is not None:
-            self._link.spawn(job)
+            self._go_on(job)
 
     def _send_fault(self, error: BaseException, formatter: Formatter) -> None:
+        self.table.hits.reached(error, self._facts)
         try:
             node = faults.to_node(error, self.outward(), detail=self._detail)
             body = formatter.write_return(MethodReturn(exception=node), None)

@@ -118,7 +118,8 @@ class Messages:
         if version != VERSION:
             raise ProtocolError(f"version {version} of Pyro's protocol; only {VERSION} (Pyro5) is spoken here")
         if body + annotations > self._largest:
-            raise LimitExceeded(f"a message of {body + annotations} bytes; at most {self._largest} are allowed")
+            text = f"a message of {body + annotations} bytes; at most {self._largest} are allowed"
+            raise LimitExceeded(text, limit="limits.message")
         return body + annotations
 
     def _message(
@@ -137,7 +138,7 @@ class Messages:
         except zlib.error as error:
             raise ProtocolError(f"a body that cannot be decompressed: {error}") from None
         if len(plain) > self._largest:
-            raise LimitExceeded(f"a body that grows beyond {self._largest} bytes")
+            raise LimitExceeded(f"a body that grows beyond {self._largest} bytes", limit="limits.message")
         if not inflater.eof:
             raise ProtocolError("a compressed body that is cut short")
         return plain

@@ -66,11 +66,11 @@ class Json:
 
     def loads(self, data: bytes) -> Any:
         if data.count(b",") + data.count(b"[") + data.count(b"{") > VALUES:
-            raise LimitExceeded(f"more than {VALUES} values in one message")
+            raise LimitExceeded(f"more than {VALUES} values in one message", limit="fixed.containers")
         try:
             return json.loads(data)
         except RecursionError:
-            raise LimitExceeded("lists are nested too deeply") from None
+            raise LimitExceeded("lists are nested too deeply", limit="fixed.depth") from None
 
     def dumps(self, value: object) -> bytes:
         return json.dumps(value, ensure_ascii=False, default=_plainer).encode()
@@ -88,7 +88,7 @@ class Msgpack:
                 max_array_len=VALUES, max_map_len=VALUES,
             )  # fmt: skip
         except (RecursionError, msgpack.exceptions.StackError):
-            raise LimitExceeded("lists are nested too deeply") from None
+            raise LimitExceeded("lists are nested too deeply", limit="fixed.depth") from None
         except TypeError:
             raise ValueError("a map has a list or a map as a key") from None
 
@@ -133,7 +133,8 @@ def _check_literal(data: bytes) -> None:
         elif kind == "close":
             depth -= 1
         if depth > DEPTH or values > 2 * VALUES:
-            raise LimitExceeded(f"more than {VALUES} values in one message, or lists nested deeper than {DEPTH}")
+            text = f"more than {VALUES} values in one message, or lists nested deeper than {DEPTH}"
+            raise LimitExceeded(text, limit="fixed.depth" if depth > DEPTH else "fixed.containers")
     if at != len(data):
         raise ValueError(f"this is no serpent, at byte {at}")
 

@@ -7,7 +7,7 @@ stand in a row of their own, so that none holds up the calls behind it, and run 
 import logging
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Any, Final
+from typing import Any
 
 from rpcx.abc import Job, PeerFacts
 from rpcx.errors import InvalidArguments, LimitExceeded, ProtocolError, RpcxError
@@ -18,6 +18,7 @@ from rpcx.interop.pyro.message import Message
 from rpcx.interop.pyro.serializers import serializer
 from rpcx.interop.pyro.session import Session
 from rpcx.interop.pyro.values import FAILED, inward, outward, proxy
+from rpcx.protocol.conduct import SENT_AHEAD
 from rpcx.remoting.contract import Method
 from rpcx.remoting.dispatch import IncomingCall, IncomingOneway
 from rpcx.remoting.objects import HOST_URI, Entry
@@ -26,8 +27,6 @@ from rpcx.remoting.proxy import Proxy, as_flavour
 log = logging.getLogger("rpcx")
 
 Elsewhere = Callable[[str, PeerFacts], Any]  # the proxy of an object for a peer that named its URI, or None
-
-WAITING: Final = 1024  # calls that a client may send ahead
 
 
 class Row:
@@ -42,8 +41,8 @@ class Row:
         if self.running is None:
             self.running = job
             return True
-        if len(self._waiting) >= WAITING:
-            raise LimitExceeded(f"more than {WAITING} calls were sent ahead")
+        if len(self._waiting) >= SENT_AHEAD:
+            raise LimitExceeded(f"more than {SENT_AHEAD} calls were sent ahead", limit="fixed.sent_ahead")
         self._waiting.append(job)
         return False
 
@@ -285,11 +284,13 @@ class ServerSession(Session):
             error = ProtocolError(f"the call cannot be decoded: {error}")
         if oneway:
             self.oneway_failures += 1
+            self._realm.table.hits.reached(error, self._facts)
             log.warning("a one-way call from %s failed: %r", self._facts, error)
         else:
             self._fault(request, error)
 
     def _fault(self, request: Message, error: BaseException) -> None:
+        self._realm.table.hits.reached(error, self._facts)
         number = request.serializer if request.serializer != 2 else 1
         try:
             body = serializer(number).dumps(faults.outward(error, detail=self._detail))
@@ -316,7 +317,7 @@ class ServerSession(Session):
         with self._lock:
             job = row.done()
         if job is not None and self.error is None:
-            self._link.spawn(job)
+            self._go_on(job)
 
     def _ended(self, error: Exception) -> None:
         with self._lock:

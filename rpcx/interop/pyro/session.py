@@ -26,11 +26,11 @@ class Session(ForeignSession[Message]):
 
     def tick(self, now: float) -> Sequence[Job]:
         if not self.opened.arrived and now >= self._deadline:
-            self._end(ProtocolError(f"no handshake of Pyro's within {HANDSHAKE:g} s"))
-        return ()
+            self._end(ProtocolError(f"no handshake of Pyro's within {HANDSHAKE:g} s", limit="limits.handshake"))
+        return super().tick(now)
 
     def due(self) -> float | None:
-        return None if self.opened.arrived or self.finished else self._deadline
+        return super().due() if self.opened.arrived or self.finished else self._deadline
 
     def _send(self, message: Message) -> None:
         self._put(write(message))

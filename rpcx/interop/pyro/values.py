@@ -40,7 +40,7 @@ def outward(value: object, refer: Refer, depth: int = 0) -> object:
     if type(value) in PLAIN:
         return value
     if depth > DEPTH:
-        raise LimitExceeded(f"values are nested deeper than {DEPTH}")
+        raise LimitExceeded(f"values are nested deeper than {DEPTH}", limit="fixed.depth")
     if isinstance(value, dict):
         return {outward(key, refer, depth + 1): outward(item, refer, depth + 1) for key, item in value.items()}
     if isinstance(value, list | tuple | set | frozenset):
@@ -100,13 +100,13 @@ def inward(value: Any, resolve: Resolve, depth: int = 0) -> Any:  # plain values
     kind = type(value)
     if kind is dict:
         if depth > DEPTH:
-            raise LimitExceeded(f"values are nested deeper than {DEPTH}")
+            raise LimitExceeded(f"values are nested deeper than {DEPTH}", limit="fixed.depth")
         if CLASS in value:
             return _made(value, resolve, depth)
         return {key: inward(item, resolve, depth + 1) for key, item in value.items()}
     if kind is list or kind is tuple or kind is set:
         if depth > DEPTH:
-            raise LimitExceeded(f"values are nested deeper than {DEPTH}")
+            raise LimitExceeded(f"values are nested deeper than {DEPTH}", limit="fixed.depth")
         return kind(inward(item, resolve, depth + 1) for item in value)
     return value
 
