@@ -13,7 +13,7 @@ import stat
 import tomllib
 from dataclasses import MISSING, fields
 from pathlib import Path
-from typing import Annotated, Any, Final, TypeVar
+from typing import Annotated, Any, Final, Literal, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, create_model
 
@@ -80,6 +80,7 @@ class AuditPart(Strict):
 
     file: str = Field(description="Its file; from where this file is, if it does not begin with /.")
     chain: bool = Field(default=False, description="Let each line have the hash of the one before.")
+    sync: Literal["never", "each"] = Field(default="never", description="Whether each line waits for the disk.")
 
 
 class ObjectPart(Strict):
@@ -194,7 +195,7 @@ def made(file: str | os.PathLike[str], host: type[T]) -> T:
     if config.audit is not None:
         from rpcx.security.audit_log import AuditLog
 
-        options["audit"] = AuditLog(path.parent / config.audit.file, chain=config.audit.chain)
+        options["audit"] = AuditLog(path.parent / config.audit.file, chain=config.audit.chain, sync=config.audit.sync)
     running: Any = host(**options)
     try:
         _furnish(running, config, classes, path)

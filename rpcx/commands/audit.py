@@ -22,6 +22,7 @@ def verify(
 ) -> None:
     """Follow the chain of hashes: is each line as it was written, and none missing?
 
+    A line that a crash cut off is named.
     What was cut off at the end shows only with a hash that was noted elsewhere before.
     """
     from rpcx.security.audit_log import BEGINNING
@@ -31,10 +32,12 @@ def verify(
         chain = follow(files, noted)
         if as_json:
             found = {"ok": chain.problem is None, "lines": chain.lines, "first": chain.first, "head": chain.head}
-            print_line(json.dumps({**found, "problem": chain.problem}))
+            print_line(json.dumps({**found, "notes": chain.notes, "problem": chain.problem}))
             if chain.problem is not None:
                 raise typer.Exit(1)
             return
+        for note in chain.notes:
+            print_line(note)
         if chain.problem is not None:
             raise Unusable(chain.problem)
         begins = "from the beginning" if chain.first == BEGINNING else f"behind {chain.first}"

@@ -7,8 +7,12 @@
   written when the second is over. So a flood fills no disk, and is seen all the same.
 - With a **chain**, each line has the SHA-256 of the one before, over rotations and restarts: `verify` finds a line that
   was changed, taken out or put in. What was cut off at the end it finds only with a hash noted elsewhere.
-- Writing never raises and never waits for the disk to sync. Lines that could not be written are counted, and told in
-  the first that can.
+- A line that a crash or a full disk cut off stays as it is. The next one begins on a line of its own and says so: event
+  ``torn``, with the number of bytes and the SHA-256 of the piece. The chain goes on from the last whole line.
+- Writing never raises. Lines that could not be written are counted, and told in the first that can.
+- What was written survives the end of this process, however sudden. To survive that of the machine it has to be synced,
+  which ``sync="each"`` does for each line: whoever causes an event waits for the disk then, some milliseconds. Lines
+  that strangers cause are synced once a second.
 """
 
 import datetime
@@ -21,7 +25,7 @@ import threading
 import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal, get_args
 
 from rpcx.abc import Clock, PeerFacts
 from rpcx.errors import AccessDenied
@@ -30,10 +34,15 @@ from rpcx.security.lines import LINES, LeftOut, Lines, source_of
 log = logging.getLogger("rpcx.audit")
 
 LONGEST_FIELD: Final = 256  # characters of what a peer may have said
-RARE: Final = {"accept-reject": 1}  # kinds of which fewer will do
+#: Kinds that strangers cause, who must not be able to have everybody wait for the disk.
+STRANGERS: Final = frozenset({"auth-fail", "accept-reject", "limit-hit", "suppressed", "lost", "torn"})
+SYNC_SECONDS: Final = 1.0  # between two times that the disk is waited for because of one of these
 LOOK_SECONDS: Final = 1.0  # between two looks whether the file was rotated away
+NO_LINE: Final = "it is no line of a chain: it was changed or put in, or the log is kept without chain=True"
 BEGINNING: Final = "0" * 64  # stands for the hash of the line before the first
 LONGEST_LINE: Final = 65_536  # bytes; ours have a tenth of it
+
+Sync = Literal["never", "each"]
 
 
 class AuditLog:
@@ -42,6 +51,7 @@ class AuditLog:
     Args:
         file: made if need be; events are put behind what is there.
         chain: let each line have the hash of the one before. The file is then locked, since two writers would break it.
+        sync: "never" leaves it to the system when lines reach the disk (some 30 s); "each" waits for it at each line.
         clock: monotonic seconds, for counting.
 
     Raises:
@@ -49,17 +59,28 @@ class AuditLog:
         BlockingIOError: it is a chain, and another process writes it.
     """
 
-    def __init__(self, file: str | os.PathLike[str], *, chain: bool = False, clock: Clock = time.monotonic) -> None:
+    def __init__(
+        self,
+        file: str | os.PathLike[str],
+        *,
+        chain: bool = False,
+        sync: Sync = "never",
+        clock: Clock = time.monotonic,
+    ) -> None:
+        if sync not in get_args(Sync):
+            raise ValueError(f"AuditLog(sync={sync!r}): one of {', '.join(get_args(Sync))} is needed")
         self.file = Path(file)
         self.lost = 0  # lines that could not be written since the last that could
         self.left_out = 0  # lines that sources did not get, as far as they were told
         self._chain = chain
+        self._syncs = sync == "each"
+        self._synced = -SYNC_SECONDS  # when it was last, by the clock
         self._clock = clock
         self._lock = threading.Lock()
-        self._last = BEGINNING  # the hash of the last line
+        self._last = BEGINNING  # the hash of the last whole line
         self._lines = Lines(clock())
         self._looked = clock()
-        self._torn = False  # the last line was written in part
+        self._torn: bytes | None = None  # of the last line, if it was written in part; empty: but for its end
         self._closed = False
         self._handle: int | None = None  # None: closed, or it could not be opened again
         self._open()
@@ -80,7 +101,7 @@ class AuditLog:
             now = self._clock()
             if self._closed:
                 return
-            admitted, left_out = self._lines.take(source, RARE.get(kind, LINES), now)
+            admitted, left_out = self._lines.take(source, LINES, now)
             self._suppressed(left_out, now)
             if admitted:
                 self._put(line, now)
@@ -118,20 +139,32 @@ class AuditLog:
     def _append(self, line: dict[str, object]) -> None:
         if self._handle is None:
             raise OSError("it is closed")
+        if self._torn is not None:
+            os.write(self._handle, b"\n")
+            torn, self._torn = self._torn, None
+            if torn:
+                self._append({"event": "torn", "count": len(torn), "torn_sha256": _hash(torn)})
         stamped = {"ts": datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds"), **line}
         if self._chain:
             stamped["prev_sha256"] = self._last
         text = json.dumps({name: _short(value) for name, value in stamped.items() if value is not None})
         data = text.encode("ascii")
-        if self._torn:
-            os.write(self._handle, b"\n")
-            self._torn = False
         written = os.write(self._handle, data + b"\n")
-        if written != len(data) + 1:  # what follows begins on a line of its own
-            self._torn = True
-            self._last = hashlib.sha256(data[:written]).hexdigest()
+        if written < len(data):
+            self._torn = data[:written] or None
             raise OSError("the disk is full")
-        self._last = hashlib.sha256(data).hexdigest()
+        self._last = _hash(data)
+        if written == len(data):
+            self._torn = b""
+        if self._syncs:
+            self._sync(str(line["event"]))
+
+    def _sync(self, kind: str) -> None:
+        """Wait for the disk, but not each time that a stranger wants it."""
+        now = self._clock()
+        if kind not in STRANGERS or now - self._synced >= SYNC_SECONDS:
+            self._synced = now
+            os.fsync(self._handle)  # type: ignore[arg-type]  # open: a line was written just now
 
     def _look(self, now: float) -> None:
         """Open the file again if another is in its place, or none."""
@@ -155,26 +188,29 @@ class AuditLog:
         handle = os.open(self.file, flags, 0o600)
         try:
             _check(handle, self.file)
-            if self._chain:
-                self._continue(handle)
+            self._continue(handle)
+            if self._syncs:
+                _sync_name(self.file)
         except BaseException:
             os.close(handle)
             raise
         self._handle = handle
 
     def _continue(self, handle: int) -> None:
-        """Lock the file and take up its chain. An empty one that came by rotation goes on with ours."""
-        import fcntl
+        """Lock a chain's file, and take up where it ends. An empty one that came by rotation goes on with ours."""
+        if self._chain:
+            import fcntl
 
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        self._torn = None
         size = os.fstat(handle).st_size
-        if size == 0:
-            return
-        tail = os.pread(handle, LONGEST_LINE, max(size - LONGEST_LINE, 0))
-        if not tail.endswith(b"\n"):  # cut off by a crash; it stays, and shows as what it is
-            os.write(handle, b"\n")
-            tail += b"\n"
-        self._last = hashlib.sha256(tail[:-1].rpartition(b"\n")[2]).hexdigest()
+        whole, _, piece = os.pread(handle, LONGEST_LINE, max(size - LONGEST_LINE, 0)).rpartition(b"\n")
+        if whole:
+            self._last = _hash(whole.rpartition(b"\n")[2])
+        if piece and _fields(piece) is not None:  # only its end is missing
+            self._last, self._torn = _hash(piece), b""
+        elif piece:
+            self._torn = piece
 
 
 def _check(handle: int, file: Path) -> None:
@@ -187,12 +223,34 @@ def _check(handle: int, file: Path) -> None:
         raise AccessDenied(f"{file}: others may read or write it; run chmod 600 {file}")
 
 
+def _sync_name(file: Path) -> None:
+    """Have a new file's name survive too."""
+    if os.name == "posix":
+        directory = os.open(file.parent, os.O_RDONLY)
+        try:
+            os.fsync(directory)
+        finally:
+            os.close(directory)
+
+
+def _hash(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def _fields(line: bytes) -> dict[str, Any] | None:
+    """What a line says; None: it is none of ours, or only a piece of one."""
+    try:
+        fields = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    return fields if isinstance(fields, dict) else None
+
+
 def _source(kind: str, peer: PeerFacts | None, fields: Mapping[str, object]) -> str:
-    """Whose share of lines an event takes: somebody by name, a user, an address without its port; each kind apart."""
+    """Whose share of lines an event takes: its peer's, or that of its kind and place."""
     if peer is None:
         return f"{kind} {fields['object_type'] or fields['peer'] or ''}"
-    who = source_of(peer)
-    return f"{kind} {who}" if kind in RARE else who
+    return source_of(peer)
 
 
 def _short(value: object) -> object:
@@ -210,6 +268,7 @@ class Chain:
         self.first = BEGINNING  # the hash that the first line names
         self.head = BEGINNING  # the hash of the last line
         self.noted = False  # whether the hash to look for was met
+        self.notes: list[str] = []  # what is no problem and is to be known: lines that were cut off, chains begun anew
         self.problem: str | None = None  # None: all lines are there as they were written
 
 
@@ -222,31 +281,59 @@ def verify(files: Iterable[str | os.PathLike[str]], noted: str | None = None) ->
     """
     chain = Chain()
     for file in files:
-        with Path(file).open("rb") as lines:
-            for number in range(1, 1 << 62):
-                line = lines.readline(LONGEST_LINE)
-                if not line:
-                    break
-                chain.problem = _follow(chain, line.rstrip(b"\n"))
-                if chain.problem is not None:
-                    chain.problem = f"{file}, line {number}: {chain.problem}"
-                    return chain
-                chain.noted = chain.noted or chain.head == noted
+        problem = _follow_file(chain, Path(file), noted)
+        if problem is not None:
+            chain.problem = problem
+            return chain
     if noted is not None and not chain.noted:
         chain.problem = f"no line has the hash {noted}: the log was cut off before it, or written anew"
     return chain
 
 
-def _follow(chain: Chain, line: bytes) -> str | None:
-    try:
-        fields: Any = json.loads(line)
-        before = fields["prev_sha256"]
-    except (ValueError, TypeError, KeyError, RecursionError):
-        return "it is no line of a chain; was it cut off by a crash, or is the log kept without chain=True?"
+def _follow_file(chain: Chain, file: Path, noted: str | None) -> str | None:
+    """Go on with one file; what is wrong with it."""
+    piece: bytes | None = None  # the line before, if it is none
+    where = str(file)
+    with file.open("rb") as lines:
+        for number in range(1, 1 << 62):
+            line = lines.readline(LONGEST_LINE)
+            if not line:
+                break
+            where = f"{file}, line {number}"
+            fields = _fields(line)
+            if piece is not None and (fields is None or fields.get("torn_sha256") != _hash(piece)):
+                return f"{file}, line {number - 1}: {NO_LINE}"
+            if piece is None and fields is not None and "torn_sha256" in fields:
+                return f"{where}: the piece of a line that it tells of was taken out"
+            piece = None
+            if fields is None and line.endswith(b"\n"):
+                piece = line.rstrip(b"\n")
+                chain.notes.append(f"{where} was cut off after {len(piece)} bytes, by a crash or a full disk")
+            elif fields is None:
+                chain.notes.append(
+                    f"{where} is cut off after {len(line)} bytes, by a crash or a full disk, and nothing follows it"
+                )
+            else:
+                if number == 1 and chain.lines and fields.get("prev_sha256") == BEGINNING:
+                    chain.notes.append(
+                        f"{where} begins a chain anew: whether lines before it were cut off is not known"
+                    )
+                    chain.head = BEGINNING
+                problem = _follow(chain, line.rstrip(b"\n"), fields)
+                if problem is not None:
+                    return f"{where}: {problem}"
+            chain.noted = chain.noted or chain.head == noted
+    return f"{where}: {NO_LINE}" if piece is not None else None
+
+
+def _follow(chain: Chain, line: bytes, fields: dict[str, Any]) -> str | None:
+    before = fields.get("prev_sha256")
+    if not isinstance(before, str):
+        return NO_LINE
     if chain.lines == 0:
         chain.first = before
     elif before != chain.head:
         return "the line before it is not the one it was written behind: lines were changed, taken out or put in"
     chain.lines += 1
-    chain.head = hashlib.sha256(line).hexdigest()
+    chain.head = _hash(line)
     return None

@@ -1,5 +1,6 @@
 """The audit log's file: lines that nobody forges, a flood that is counted, a chain that shows what was done to it."""
 
+import hashlib
 import json
 import os
 import resource
@@ -100,14 +101,6 @@ def test_a_source_gets_ten_lines_a_second_and_the_rest_is_counted(file, clock, c
     assert [(each["source"], each["count"]) for each in said if each["event"] == "suppressed"] == [("10.0.0.1", 490)]
 
 
-def test_rejected_connections_are_one_line_a_second(file, clock):
-    log = AuditLog(file, clock=clock)
-    for _ in range(100):
-        log.write("accept-reject", None, fields(peer="pipe://bank"))
-    log.close()
-    assert [(each["event"], each.get("count")) for each in lines(file)] == [("accept-reject", None), ("suppressed", 99)]
-
-
 def test_sources_without_number_cost_no_memory_without_number(file, clock):
     log = AuditLog(file, clock=clock)
     for number in range(SOURCES * 2):
@@ -175,7 +168,10 @@ def test_a_line_that_was_written_in_part_spoils_no_other(file, clock):
     log.close()
     torn, *whole = file.read_text().splitlines()
     assert len(torn) == 20
-    assert [json.loads(each).get("result") for each in whole] == [None, "whole"]
+    said = [json.loads(each) for each in whole]
+    assert [each["event"] for each in said] == ["torn", "lost", "listen"]
+    assert (said[0]["count"], said[0]["torn_sha256"]) == (20, hashlib.sha256(torn.encode()).hexdigest())
+    assert said[2]["result"] == "whole"
 
 
 # --- the chain ------------------------------------------------------------------------------------------------
@@ -227,13 +223,108 @@ def test_what_was_cut_off_shows_by_a_hash_noted_elsewhere(file):
     assert "cut off" in verify([file], noted=noted).problem
 
 
-def test_a_line_that_a_crash_cut_shows_and_the_chain_goes_on_behind_it(file):
-    written(file, 2)
-    file.write_bytes(file.read_bytes() + b'{"ts": "2026-')
-    written(file, 1)
-    kept = file.read_bytes().splitlines()
-    assert len(kept) == 4
+@pytest.mark.parametrize("chain", [True, False])
+def test_wherever_a_crash_cut_the_last_line_it_is_named_and_the_log_goes_on(file, chain):
+    written(file, 3, chain=chain)
+    whole = file.read_bytes()
+    last = whole[:-1].rindex(b"\n") + 1
+    for cut in range(last, len(whole) + 1):
+        file.write_bytes(whole[:cut])
+        written(file, 2, chain=chain)
+        kept = file.read_bytes().splitlines()
+        assert whole.startswith(b"\n".join(kept[:2]))
+        complete = cut >= len(whole) - 1 or cut == last  # but for its end; or nothing of it is there
+        assert len(kept) == (3 if cut == last else 4) + 1 + (not complete)
+        events = [json.loads(each)["event"] for each in kept if each.endswith(b"}")]
+        assert events.count("torn") == (not complete)
+        if chain:
+            found = verify([file])
+            assert found.problem is None
+            assert len(found.notes) == (not complete)
+            assert complete or f"line 3 was cut off after {cut - last} bytes" in found.notes[0]
+
+
+def test_a_last_line_that_is_cut_off_is_named_though_nothing_follows_it_yet(file):
+    written(file, 3)
+    file.write_bytes(file.read_bytes()[:-10])
+    found = verify([file])
+    assert (found.problem, found.lines) == (None, 2)
+    assert "line 3 is cut off after" in found.notes[0]
+
+
+def test_a_piece_that_was_put_in_is_no_crash(file):
+    written(file, 3)
+    kept = file.read_bytes().splitlines(keepends=True)
+    file.write_bytes(b"".join([*kept[:2], b'{"ts": "2026-\n', kept[2]]))
     assert "line 3: it is no line of a chain" in verify([file]).problem
+    file.write_bytes(b"".join([*kept, b'{"ts": "2026-\n']))
+    assert "line 4: it is no line of a chain" in verify([file]).problem
+
+
+def test_lines_before_a_piece_are_as_safe_as_others(file):
+    written(file, 3)
+    file.write_bytes(file.read_bytes()[:-10])
+    written(file, 2)
+    kept = file.read_bytes().splitlines(keepends=True)
+    assert verify([file]).problem is None
+    for gone in range(1, len(kept) - 1):
+        file.write_bytes(b"".join([*kept[:gone], *kept[gone + 1 :]]))
+        assert verify([file]).problem is not None, gone
+
+
+def test_a_chain_goes_on_in_the_next_file_when_the_last_line_of_this_one_was_cut_off(file, clock):
+    log = AuditLog(file, chain=True, clock=clock)
+    log.write("listen", None, fields(result="first"))
+    log._torn = b'{"ts": "20'
+    os.write(log._handle, log._torn)
+    old = file.rename(file.with_suffix(".1"))
+    clock.now += 2
+    log.write("listen", None, fields(result="second"))
+    log.close()
+    found = verify([old, file])
+    assert (found.problem, found.lines) == (None, 2)
+    assert "is cut off after 10 bytes" in found.notes[0]
+
+
+def test_a_chain_that_began_anew_in_the_next_file_is_named(file):
+    """Its host was restarted just when the file had been rotated away."""
+    written(file, 2)
+    old = file.rename(file.with_suffix(".1"))
+    written(file, 2)
+    found = verify([old, file])
+    assert (found.problem, found.lines) == (None, 4)
+    assert "line 1 begins a chain anew" in found.notes[0]
+
+
+def test_a_log_may_wait_for_the_disk_at_each_line(file, monkeypatch, clock):
+    synced: list[str] = []
+    real = os.fsync
+
+    def fsync(handle: int) -> None:
+        synced.append(os.readlink(f"/proc/self/fd/{handle}") if os.path.isdir("/proc/self/fd") else str(file))
+        real(handle)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    log = AuditLog(file, sync="each", clock=clock)
+    first = len(synced)
+    for number in range(3):
+        log.write("listen", PeerFacts("tcp", f"10.0.{number}.1:1"), fields())
+        assert len(synced) == first + number + 1, "before whoever caused it goes on"
+    for number in range(50):
+        log.write("auth-fail", PeerFacts("tcp", f"10.1.{number}.1:1"), fields())
+    assert len(synced) == first + 3, "strangers keep nobody waiting"
+    clock.now += 1
+    for number in range(50):
+        log.write("auth-fail", PeerFacts("tcp", f"10.2.{number}.1:1"), fields())
+    log.close()
+    assert synced[first:] == [str(file)] * 4
+    if first:
+        assert synced[0] == str(file.parent), "the name of a new file is not lost either"
+    lazy = len(synced)
+    written(file, 2, chain=False)
+    assert len(synced) == lazy
+    with pytest.raises(ValueError, match="never, each"):
+        AuditLog(file, sync="sometimes")
 
 
 def test_two_writers_would_break_a_chain_and_are_refused(file):
