@@ -35,6 +35,9 @@ log = logging.getLogger("rpcx")
 Authorize = Callable[[PeerFacts, str, str], bool]  # peer, contract's name, method's name
 
 DENIED: Final = "no such object or method"
+ABSENT_RULE: Final[Rule] = frozenset({""})  # of a method that there is not; looked at as others are, and admits nobody
+#: Why in truth, by whether there is such a method, and whether its rule is in the way.
+WHY: Final = {(True, True): "no rule", (False, True): "absent", (True, False): "not held"}
 CREATE: Final = "__init__"  # what making an instance is called, where methods are named
 
 
@@ -198,10 +201,12 @@ class GuardedGate:
         if peer.roles is not self._roles or peer.principal != self._principal:
             self._look_again()
         rules = entry.rules if entry.rules is not None else self._access.rules(entry)
-        if rules.get(method, NOBODY).isdisjoint(self._words):
-            raise self._denied(target, method, entry, "no rule" if method in rules else "absent")
-        if self._holder is not None and not entry.held_by(self._holder):
-            raise self._denied(target, method, entry, "not held")
+        barred = rules.get(method, ABSENT_RULE).isdisjoint(self._words)
+        held = self._holder is None or entry.held_by(
+            self._holder
+        )  # asked in any case: no refusal is quicker than another
+        if barred or not held:
+            raise self._denied(target, method, entry, WHY[method in rules, barred])
         if self._access.authorize is not None and not self._authorized(entry, method):
             raise self._denied(target, method, entry, "not authorized")
         return entry
@@ -225,8 +230,8 @@ class GuardedGate:
 
     def _denied(self, target: str, method: str, entry: Entry | None, why: str) -> ObjectNotFound:
         """The one answer; only of what was handed out, by an id nobody guesses, it is told that it ended."""
-        contract = entry.contract.name if entry is not None and entry.contract is not None else None
-        audit.event("authz-deny", peer=self._peer, object_type=contract, object=target, method=method, result=why)
+        said = entry.label if entry is not None else ""
+        audit.event("authz-deny", peer=self._peer, object_type=said or None, object=target, method=method, result=why)
         if isinstance(target, str) and HANDED.search(target):
             gone = self._table.gone(target)
             if isinstance(gone, ObjectExpired):

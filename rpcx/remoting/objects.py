@@ -39,11 +39,12 @@ HANDED: Final = re.compile(r"/[\w-]{22}\Z", re.ASCII)  # how the id of what was 
 class Entry:
     """One place a call can be addressed to."""
 
-    __slots__ = ("contract", "methods", "rules", "uri")
+    __slots__ = ("contract", "label", "methods", "rules", "uri")
 
     def __init__(self, uri: str, contract: Contract | None, methods: Mapping[str, Method]) -> None:
         self.uri = uri  # or the id of a leased object
         self.contract = contract  # None: a function
+        self.label = contract.name if contract is not None else ""  # what it is, for the audit log
         self.methods = methods
         self.rules: Mapping[str, frozenset[str]] | None = None  # who may call each; set by `rpcx.remoting.access`
 
@@ -64,8 +65,21 @@ class Entry:
         return type(self).__name__.lower()
 
 
-ABSENT: Final = Entry("", None, {})  # stands for what there is not
-ABSENT.rules = {}
+class Absent(Entry):
+    """Stands for what there is not. It is asked what others are, and takes as long to answer."""
+
+    __slots__ = ("_holders",)
+
+    def __init__(self) -> None:
+        super().__init__("", None, {})
+        self.rules = {"": frozenset()}
+        self._holders = ("",)
+
+    def held_by(self, holder: Hashable) -> bool:
+        return holder in self._holders
+
+
+ABSENT: Final = Absent()
 
 
 class Published(Entry):
