@@ -170,7 +170,7 @@ def own_key(keys: Path, now: datetime.datetime | None = None) -> Findings:
 
 def trusted(keys: Path, now: datetime.datetime | None = None) -> Findings:
     """Whose keys are trusted."""
-    from rpcx.security.authority import read_authority
+    from rpcx.security.authority import DEVELOPMENT, read_authority
     from rpcx.security.files import read_private
     from rpcx.security.records import checked_name, read_record
 
@@ -192,7 +192,8 @@ def trusted(keys: Path, now: datetime.datetime | None = None) -> Findings:
             yield Finding("error", str(file), f"trusts nobody: {error}", "trust it anew: rpcx keys ca trust")
             continue
         count += 1
-        yield from _ending(file, "have its owner make another, and trust that", now)
+        remedy = "rpcx keys dev NAME" if file.stem == DEVELOPMENT else "have its owner make another, and trust that"
+        yield from _ending(file, remedy, now)
     if count:
         yield Finding("ok", "trust", f"{count} principals and authorities are trusted; rpcx keys list shows them")
 

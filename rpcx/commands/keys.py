@@ -198,6 +198,7 @@ def forgive(
 @app.command("list")
 def list_all(as_json: AsJson = False, verbose: Verbose = False) -> None:
     """List whose keys are trusted, servers' pins, authorities, revoked keys."""
+    from rpcx.security.authority import DEVELOPMENT
     from rpcx.security.trust import TrustStore
 
     with reported(verbose):
@@ -217,7 +218,8 @@ def list_all(as_json: AsJson = False, verbose: Verbose = False) -> None:
             for first, second in pairs:
                 table.add_row(*map(styled, (first, title, second, "")))
         for realm in realms:
-            table.add_row(*map(styled, (f"…@{realm}", "as its authority says", "", "")))
+            says = "DEV, for this machine" if realm == DEVELOPMENT else "as its authority says"
+            table.add_row(*map(styled, (f"…@{realm}", says, "", "")))
         out.print(table)
 
 
@@ -241,6 +243,26 @@ def doctor(as_json: AsJson = False, verbose: Verbose = False) -> None:
 
     with reported(verbose):
         report([*key_files(_home()), *own_key(_home()), *trusted(_home())], as_json=as_json)
+
+
+@app.command()
+def dev(
+    name: Annotated[str, typer.Argument(metavar="NAME")],
+    role: Roles = None,
+    as_json: AsJson = False,
+    verbose: Verbose = False,
+) -> None:
+    """Make a principal for trying out on this machine: NAME@localhost, good for 30 days, and nowhere else."""
+    from rpcx.security.development import try_out
+
+    with reported(verbose):
+        tried = try_out(_home(), name, frozenset(role or ()))
+        fields = {"name": tried.name, "home": str(tried.home), "until": tried.until.isoformat()}
+        text = (
+            f"{tried.name} may connect to hosts of this user on this machine until {tried.until:%Y-%m-%d}; "
+            f"run its programs with\n  RPCX_HOME={tried.home}"
+        )
+        _tell(fields, text, as_json=as_json)
 
 
 # --- by a code --------------------------------------------------------------------------------------------------
@@ -306,8 +328,10 @@ def ca_init(
 ) -> None:
     """Make an authority. Its key belongs on a machine that is otherwise off."""
     from rpcx.security.authority import found_authority
+    from rpcx.security.keyring import check_realm
 
     with reported(verbose):
+        check_realm(realm)
         certificate = found_authority(at or _home() / "ca", realm)
         text = f"everybody who is to trust {realm} takes {certificate} and runs: rpcx keys ca trust {certificate.name}"
         tell({"certificate": str(certificate)}, text, as_json=as_json)

@@ -25,6 +25,7 @@ from rpcx.security.records import checked_name, is_authority
 LONGEST_DAYS: Final = 30  # that a leaf is good for
 AUTHORITY_DAYS: Final = 3650  # that the authority is
 SCHEME: Final = "rpcx"
+DEVELOPMENT: Final = "localhost"  # the realm of principals for trying out (`rpcx.security.development`)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,8 +93,13 @@ def read_name(leaf: x509.Certificate, realm: str) -> Issued:
 # --- running one ------------------------------------------------------------------------------------------------
 
 
-def found_authority(directory: Path, realm: str) -> Path:
+def found_authority(directory: Path, realm: str, days: float = AUTHORITY_DAYS) -> Path:
     """Make an authority in ``directory``; where its certificate is, for everybody who is to trust it.
+
+    Args:
+        directory: where its key and its certificate will be.
+        realm: that it signs for.
+        days: that it is good for.
 
     Raises:
         FileExistsError: there is one already.
@@ -102,7 +108,8 @@ def found_authority(directory: Path, realm: str) -> Path:
     private_directory(directory)
     key, certificate = directory / "ca.key", directory / f"{checked_name(realm, 'realm')}.pem"
     private = Ed25519PrivateKey.generate()
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"{SCHEME} authority of {realm}"[:64])])
+    kind = "DEV authority, this machine only," if realm == DEVELOPMENT else "authority"
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"{SCHEME} {kind} of {realm}"[:64])])
     now = datetime.datetime.now(datetime.UTC)
     only = x509.NameConstraints([x509.UniformResourceIdentifier(realm)], None)
     made = (
@@ -112,7 +119,7 @@ def found_authority(directory: Path, realm: str) -> Path:
         .public_key(private.public_key())
         .serial_number(x509.random_serial_number())
         .not_valid_before(now - datetime.timedelta(days=1))
-        .not_valid_after(now + datetime.timedelta(days=AUTHORITY_DAYS))
+        .not_valid_after(now + datetime.timedelta(days=days))
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
         .add_extension(_signs_only(), critical=True)
         .add_extension(only, critical=True)

@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from rpcx.errors import AccessDenied
-from rpcx.security.authority import read_authority, read_name
+from rpcx.security.authority import DEVELOPMENT, read_authority, read_name
 from rpcx.security.files import create_private, private_directory, read_private, write_private
 from rpcx.security.identity import CERTIFICATE, KEY, fingerprint_of, key_pem, own_identity, private_key, self_signed
 from rpcx.security.records import Record, TrustedKey, checked_name, read_record, trusted_key, write_record
@@ -67,8 +67,15 @@ def set_roles(directory: Path, name: str, roles: frozenset[str]) -> None:
 
 def trust_authority(directory: Path, pem: bytes, realm: str) -> None:
     """Trust whomever an authority signs for, as ``NAME@realm``. Raises ValueError: it is no such authority."""
+    check_realm(realm)
     read_authority(checked_name(realm, "realm"), pem)
     write_private(private_directory(directory / "authorities") / f"{realm}.pem", pem)
+
+
+def check_realm(realm: str) -> None:
+    """Raises ValueError: it is the one whose authority is this machine's own, for trying out."""
+    if realm == DEVELOPMENT:
+        raise ValueError(f"the realm {realm} is for trying out on this machine (rpcx keys dev); choose another")
 
 
 def revoke(directory: Path, whom: str) -> list[str]:

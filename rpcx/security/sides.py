@@ -24,6 +24,7 @@ from rpcx.abc import PeerFacts
 from rpcx.errors import AuthenticationFailed, ConnectionLost, NotSent, ProtocolError, RpcxError
 from rpcx.security import audit
 from rpcx.security.files import read_private
+from rpcx.security.guard import address_of
 from rpcx.security.identity import Identity, certificate_of, fingerprint_of, own_identity
 from rpcx.security.tls import TlsSession
 from rpcx.security.trust import Principal, TrustStore, ends_by
@@ -94,6 +95,8 @@ class ServerSide:
             fingerprint = fingerprint_of(certificate)
             known = "was revoked here" if fingerprint in self._trust.revoked() else "is not trusted here"
             raise AuthenticationFailed(f"its key {fingerprint} {known}")
+        if principal.local and not _is_here(facts):
+            raise AuthenticationFailed(f"{principal.name} is for trying out, and lets nobody in from another machine")
         self._first_end = min(self._first_end, principal.until)
         _note(facts, principal.fingerprint, principal, self.identity)
         _seal(facts, _shown(tls), certificate)
@@ -199,7 +202,7 @@ class ClientSide:
         if known is not None:
             if shown != known:  # both are public
                 raise AuthenticationFailed(self._other_key(shown, known))
-        elif principal is None:
+        elif principal is None or (principal.local and not _is_here(facts)):
             raise AuthenticationFailed(
                 f"{self._url}: this side does not know the server's key {shown}; ask its owner whether that is it "
                 f"(`rpcx keys show` there), then connect to {self._url}?key={shown}, or once and for all: "
@@ -276,6 +279,12 @@ def _shown(tls: ssl.SSLObject) -> bytes:
     context = tls.context
     assert isinstance(context, _Context)
     return context.shown
+
+
+def _is_here(facts: PeerFacts) -> bool:
+    """Whether the peer is on this machine."""
+    address = address_of(facts)
+    return address is not None and address.is_loopback
 
 
 def _seal(facts: PeerFacts, server: bytes, client: bytes) -> None:

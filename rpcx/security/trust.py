@@ -22,7 +22,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from rpcx.errors import AccessDenied
-from rpcx.security.authority import Authority, read_authority
+from rpcx.security.authority import DEVELOPMENT, Authority, read_authority
 from rpcx.security.files import read_private, write_private
 from rpcx.security.identity import fingerprint_of, own_identity
 from rpcx.security.records import Record, TrustedKey, checked_name, read_record
@@ -42,6 +42,7 @@ class Principal:
     fingerprint: str
     roles: frozenset[str]
     until: datetime.datetime  # when its certificate is over
+    local: bool = False  # it is for trying out, and good on this machine only
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +106,8 @@ class TrustStore:
             issued = authority.issued(certificate_der, self._now())
             if issued is not None:
                 name = f"{issued.name}@{authority.realm}"
-                return Principal(name, fingerprint, issued.roles, issued.until or authority.parsed.not_valid_after_utc)
+                until = issued.until or authority.parsed.not_valid_after_utc
+                return Principal(name, fingerprint, issued.roles, until, authority.realm == DEVELOPMENT)
         return None
 
     def issuer(self, fingerprint: str) -> Issuer | None:

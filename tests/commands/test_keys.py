@@ -188,3 +188,14 @@ def test_keys_that_others_may_read_stop_everything_with_the_remedy(ann):
     ann.keys("init")
     (ann.home / "identity.key").chmod(0o644)
     assert f"chmod 600 {ann.home}/identity.key" in ann.keys("show", status=1)
+
+
+def test_somebody_to_try_out_is_made_by_a_word_and_told_where(tmp_path):
+    mine = User(tmp_path / "mine")
+    told = json.loads(mine.keys("dev", "ann", "--role", "teller", "--json"))
+    assert told["name"] == "ann@localhost"
+    assert "RPCX_HOME=" + told["home"] in mine.keys("dev", "ann")
+    assert "DEV, for this machine" in mine.keys("list")
+    with mine.serving() as url:
+        assert User(Path(told["home"])).run("call", f"{url.partition('?')[0]}/bank", "total") == "42\n"
+    assert "rpcx keys dev" in mine.keys("ca", "init", "localhost", status=1)
