@@ -13,7 +13,7 @@ This module is the public API; ``rpcx.aio`` is the same for asyncio. Contracts: 
 import typing as _typing
 
 from rpcx import context
-from rpcx.abc import LeaseInfo, PeerFacts
+from rpcx.abc import Bound, LeaseInfo, PeerFacts
 from rpcx.batches import batch
 from rpcx.client import Server, connect, future, get, lease
 from rpcx.context import check, options
@@ -54,6 +54,7 @@ __all__ = [
     "AccessDenied",
     "Admission",
     "AuthenticationFailed",
+    "Bound",
     "CallTimeout",
     "Cancelled",
     "ClientSponsor",

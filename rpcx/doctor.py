@@ -16,11 +16,10 @@ from pathlib import Path
 from typing import Final, Literal
 
 from rpcx.errors import RpcxError
+from rpcx.security.interpreter import to_update
 
 Level = Literal["ok", "warning", "error"]
 
-#: The first release of each line of Python without known holes in what rpcx stands on (ssl, ipaddress, sockets).
-SAFE_PYTHON: Final = {(3, 11): 5, (3, 12): 9, (3, 13): 2}
 SAFE_OPENSSL: Final = (3, 0, 0)
 SOON: Final = datetime.timedelta(days=14)  # before its end a certificate is warned of
 REQUIREMENT: Final = re.compile(r"([A-Za-z0-9_.-]+).*?>=\s*([0-9.]+)")
@@ -71,9 +70,8 @@ def interpreter(
 ) -> Findings:
     """Python and the OpenSSL it is linked with."""
     version = ".".join(map(str, python))
-    least = SAFE_PYTHON.get((python[0], python[1]))
-    if least is not None and python[2] < least:
-        fixed = f"{python[0]}.{python[1]}.{least}"
+    fixed = to_update(python)
+    if fixed:
         yield Finding("error", f"Python {version}", "has known security holes", f"update it to {fixed} or later")
     else:
         yield Finding("ok", f"Python {version}", "has the known security fixes")

@@ -34,6 +34,7 @@ from rpcx.remoting.overdue import Overdue
 from rpcx.security.audit import event, keep, leave
 from rpcx.security.doorkeeper import Door, Doorkeeper
 from rpcx.security.guard import Admission, Network, TurnedAway, networks
+from rpcx.security.interpreter import warn_once
 from rpcx.sinks.chain import Sink
 
 if TYPE_CHECKING:  # at run time only when a host enters a loop: importing asyncio takes 46 ms
@@ -246,6 +247,8 @@ class Host:
             listener = channel.listen_from(parsed)
         else:
             listener = channel.listen(parsed, insecure=insecure)
+        if "tcp" in parsed.scheme:
+            warn_once()
         event("listen", channel=parsed.scheme, address=listener.url, result="insecure" if insecure else None)
         proves = not hasattr(channel, "session")
         self._admit(listener, lambda facts: self._realm.session(channel, parsed, facts), allowed, proves=proves)

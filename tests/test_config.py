@@ -110,6 +110,45 @@ def test_all_that_a_file_says_holds(directory):
     assert {"auth-ok", "create"} <= set(said)
 
 
+BOUNDS = """
+[limits]
+write_cap = 1_000_000
+oneways = 50
+longest_call = 60
+session = 3_600.5
+frame_seconds = 5
+[quotas]
+callbacks = 7
+longest_renewal = 600
+[admission]
+longest_penalty = 0
+"""
+
+
+def test_every_kind_of_bound_can_be_set(directory):
+    with rpcx.Host.from_config(write(directory, BOUNDS + SMALL)) as host:
+        most = {name: bound.most for name, bound in host.bounds().items()}
+    assert most["limits.write_cap"] == 1_000_000
+    assert most["limits.oneways"] == 50
+    assert (most["limits.longest_call"], most["limits.session"], most["limits.frame_seconds"]) == (60, 3600.5, 5)
+    assert (most["quotas.callbacks"], most["quotas.longest_renewal"]) == (7, 600)
+    assert most["admission.longest_penalty"] == 0
+
+
+@pytest.mark.parametrize(("line", "complaint"), [
+    ("[limits]\nlongest_call = 0", r"limits: .*longest_call=0.*seconds above 0"),
+    ("[limits]\nsession = -1", r"limits: .*session=-1"),
+    ("[limits]\nwrite_cap = 0", r"limits: .*write_cap=0"),
+    ("[quotas]\ncallbacks = 0", r"quotas: .*callbacks=0"),
+    ("[quotas]\nlongest_renewal = inf", r"quotas: .*longest_renewal=inf"),
+    ("[admission]\nlongest_penalty = -1", r"admission: .*longest_penalty=-1"),
+    ('[audit]\nfile = "x"\nsync = "sometimes"', r"audit\.sync"),
+])  # fmt: skip
+def test_a_bound_that_makes_no_sense_is_told(directory, line, complaint):
+    with pytest.raises(ValueError, match=complaint):
+        rpcx.Host.from_config(write(directory, line + "\n" + SMALL))
+
+
 SMALL = '[[objects]]\nclass = "configured_bank:Bank"\n[[channels]]\nurl = "inproc://small"\n'
 
 
