@@ -198,9 +198,14 @@ def test_a_connection_that_is_old_is_counted_and_its_client_comes_back_by_itself
         url = host.listen("tcp://127.0.0.1:0")
     with host, user(tmp_path / "ann"), rpcx.connect(url) as server:
         note = server.create(Note)
-        assert eventually(lambda: host.bounds()["limits.session"].refused == 1)
-        assert server.get(Desk).add(1, 2) == 3
-        assert note.text() == "text", "what it held it holds still"
+        assert eventually(lambda: host.bounds()["limits.session"].refused >= 1)
+
+        def holds_it_still() -> bool:
+            with suppress(rpcx.ConnectionLost):  # the next connection is old soon, too
+                return server.get(Desk).add(1, 2) == 3 and note.text() == "text"
+            return False
+
+        assert eventually(holds_it_still)
 
 
 def test_the_owner_has_no_such_end():

@@ -548,7 +548,7 @@ class Connection:
     @property
     def unsent(self) -> int:
         """Bytes that wait to leave, here and in the driver."""
-        return self._backlog + sum(memoryview(buffer).nbytes for buffer in self.out)
+        return self._backlog + sum(map(_size, self.out))
 
     @property
     def largest(self) -> int:
@@ -723,6 +723,10 @@ class Connection:
                 f"a message of {total} bytes exceeds the peer's limit of {limit} bytes; "
                 "raise it there with limits=Limits(message=...), or send the data as a stream"
             )
+
+
+def _size(buffer: Buffer) -> int:
+    return buffer.nbytes if type(buffer) is memoryview else len(buffer)
 
 
 def _ids(first: int, body: bytes) -> range:

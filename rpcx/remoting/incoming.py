@@ -31,6 +31,7 @@ from rpcx.sinks.lowering import SCALARS
 
 log = logging.getLogger("rpcx")
 
+GATHERED: Final = 256 << 10  # bytes of answers that leave together, if they are to what came together
 MOST_BATCHED: Final = 100_000  # calls of one batch: a few bytes can ask for a thousand
 BURST_ENVELOPE: Final = "a burst is [target, method, count, arguments of all its calls, seconds], count as in its frame"
 RUN: Final = "a run of a batch is [target, method, count, arguments of all its calls, seconds, kwargs?, meta?]"
@@ -46,6 +47,7 @@ class Incoming(Wire):
         self._oneways: Oneways | None = None  # made with the first
         self._brake: Brake | None = None  # made when it is used
         self._most_unsent = connection.limits.write_cap  # bytes that may wait before it is
+        self._gathered = min(GATHERED, self._most_unsent)  # … before what waits leaves by itself
         self._apart = connection.role == "client"  # calls of a burst; nobody stands by there
         self._find: Callable[[str, str], Entry] = self._not_open  # the gate's, once opened
 
@@ -268,6 +270,10 @@ class Incoming(Wire):
         """The endpoint's."""
         raise NotImplementedError
 
+    def _weighs_much(self) -> bool:
+        """Whether so much waits that it is to leave now, and be weighed: answers to what was read together leave so."""
+        return self._connection.unsent > self._gathered
+
     def _weigh(self) -> None:
         """The endpoint's too: put the brake on while too much waits for the peer."""
         raise NotImplementedError
@@ -340,7 +346,7 @@ class Incoming(Wire):
                 failed = LimitExceeded(text, executed="yes", limit=error.limit)
             self._answer(call.call_id, FAULT, self.fault(failed))
             return
-        if large:
+        if large and self._weighs_much():
             self._link.flush_now()
             self._weigh()
         else:
@@ -397,7 +403,7 @@ class Incoming(Wire):
         kind = ITEM if self._homing == homing else ITEM_NOW
         with self._lock:
             self._connection.item(call.call_id, body, segments, kind)
-        if segments or len(body) > LARGE:
+        if (segments or len(body) > LARGE) and self._weighs_much():
             self._link.flush_now()
             self._weigh()
         else:

@@ -14,6 +14,8 @@ import psutil
 import pytest
 
 import rpcx
+from tests.protocol.pair import Digest
+from tests.security.pair import user
 
 MIB = 1 << 20
 
@@ -217,3 +219,44 @@ def test_a_stranger_that_arrives_in_the_middle_of_a_word_is_heard_out():
         slow.sendall(b"X\x01\r\n")
         time.sleep(0.05)
         assert host.stats()["strangers"] == 1
+
+
+# --- penalties, for whatever way of not proving who one is ---------------------------------------------------------
+
+
+def stays_outside(host: rpcx.Host, attempt) -> None:
+    """The attempt fails, and then its source is refused at the door for a while."""
+    with pytest.raises((rpcx.AuthenticationFailed, rpcx.NotSent)):
+        attempt()
+    assert eventually(lambda: host.bounds()["admission.longest_penalty"].now == 1)
+    with pytest.raises(rpcx.ConnectionLost):
+        attempt()
+    assert host.bounds()["admission.longest_penalty"].refused == 1
+
+
+def test_an_unknown_key_costs_its_source(tmp_path):
+    with user(tmp_path / "host"):
+        host = rpcx.Host(admission=rpcx.Admission(exempt_local=False))
+        url = host.listen("tcp://127.0.0.1:0")
+    with host, user(tmp_path / "eve"):
+        stays_outside(host, lambda: rpcx.connect(url, timeout=2))
+
+
+def test_a_proof_that_is_not_believed_costs_its_source():
+    rules = rpcx.Admission(exempt_local=False)
+    host = rpcx.Host(admission=rules, authenticators=[Digest("ann")])
+    url = host.listen("tcp://127.0.0.1:0", insecure=True)
+    with host:
+        stays_outside(host, lambda: rpcx.connect(url, insecure=True, timeout=2, authenticators=[Digest("eve")]))
+
+
+def test_on_this_machine_a_failure_costs_nothing_more(tmp_path):
+    """Many users share its address."""
+    with user(tmp_path / "host"):
+        host = rpcx.Host()
+        url = host.listen("tcp://127.0.0.1:0")
+    with host, user(tmp_path / "eve"):
+        for _ in range(3):
+            with pytest.raises(rpcx.AuthenticationFailed):
+                rpcx.connect(url, timeout=2)
+        assert host.bounds()["admission.longest_penalty"].now == 0
