@@ -201,6 +201,11 @@ def test_no_path_of_somebodys_machine_is_in_the_tree():
     assert not found, "\n".join(found)
 
 
+def test_no_merge_was_left_half_done():
+    found = lines_with(r"^(<{7}|>{7}|\|{7})( |$)")
+    assert not found, "\n".join(found)
+
+
 def test_nothing_is_left_to_be_done_in_a_comment():
     words = "|".join(("TO" + "DO", "FIX" + "ME", "X" * 3))
     found = lines_with(rf"\b({words})\b")

@@ -104,6 +104,7 @@ def test_who_comes_again_and_again_to_be_refused_does_not_fill_the_log(caplog, m
     import socket
 
     from rpcx.channels import sockets
+    from rpcx.security.tally import REPORT_SECONDS
 
     now = [100.0]
     monkeypatch.setattr(sockets.time, "monotonic", lambda: now[0])
@@ -115,11 +116,12 @@ def test_who_comes_again_and_again_to_be_refused_does_not_fill_the_log(caplog, m
                 assert listener.accept() is None
 
     come(5)
-    now[0] += sockets.REPORT_SECONDS
+    now[0] += REPORT_SECONDS
     come(2)
     said = [record.getMessage() for record in caplog.records]
     assert said == [
-        "tcp://127.0.0.1:0: refused a connection: not you",
-        "tcp://127.0.0.1:0: refused a connection: not you (and 4 more since the last such line)",
+        "tcp://127.0.0.1:0: refused: 1 (not you)",
+        "tcp://127.0.0.1:0: refused: 5 (not you)",
     ]
     listener.close()
+    assert caplog.records[-1].getMessage() == "tcp://127.0.0.1:0: refused: 1 (not you)", "what is left, at the end"
