@@ -227,7 +227,7 @@ class IncomingOneway(IncomingCall):
 
     def answer_fault(self, error: BaseException) -> None:
         self.endpoint.oneway_failures += 1
-        log.warning("one-way call %s.%s of %s failed: %r", self.uri, self.method_name, self.peer, error)
+        log.warning("one-way call %s.%s failed: %r (of %s)", self.uri, self.method_name, error, self.peer)
 
 
 class IncomingStream(IncomingCall):
