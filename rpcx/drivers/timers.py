@@ -3,6 +3,7 @@
 import heapq
 import itertools
 import threading
+import weakref
 from collections.abc import Iterator
 
 from rpcx.abc import Timed
@@ -10,10 +11,13 @@ from rpcx.drivers.links import NEVER, ThreadLink
 
 
 class Timers:
-    """The sessions' timers in a heap, so that cost follows what is due; and those of a few others."""
+    """The sessions' timers in a heap, so that cost follows what is due; and those of a few others.
+
+    The heap keeps no connection alive: a flood of strangers that are evicted at once would stay for ten seconds each.
+    """
 
     def __init__(self) -> None:
-        self._heap: list[tuple[float, int, ThreadLink]] = []  # entries may be out of date
+        self._heap: list[tuple[float, int, weakref.ref[ThreadLink]]] = []  # entries may be out of date
         self._order = itertools.count()  # breaks ties in the heap
         self._mutex = threading.Lock()
         self._others: list[Timed] = []
@@ -31,7 +35,7 @@ class Timers:
         with self._mutex:
             if due < link.armed:
                 link.armed = due
-                heapq.heappush(self._heap, (due, next(self._order), link))
+                heapq.heappush(self._heap, (due, next(self._order), weakref.ref(link)))
 
     def next_due(self) -> float:
         """When the first of all is due."""
@@ -50,7 +54,8 @@ class Timers:
                 timed.tick(now)
         while self._heap and self._heap[0][0] <= now:
             with self._mutex:
-                _, _, link = heapq.heappop(self._heap)
+                link = heapq.heappop(self._heap)[2]()
+                if link is None or link.closed:
+                    continue
                 link.armed = NEVER
-            if not link.closed:
-                yield link
+            yield link

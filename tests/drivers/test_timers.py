@@ -1,5 +1,6 @@
 """The heap of timers under a pump of threads, in virtual time."""
 
+import weakref
 from dataclasses import dataclass, field
 
 from rpcx.drivers.links import NEVER
@@ -90,3 +91,13 @@ def test_another_timer_can_be_taken_away():
     assert timers.next_due() == NEVER
     assert list(timers.run(9.0)) == []
     assert leases.ticks == []
+
+
+def test_a_timer_keeps_no_link_alive():
+    timers = Timers()
+    timers.arm(link := Link(), 1.0)
+    seen = weakref.ref(link)
+    del link
+    assert seen() is None
+    assert list(timers.run(2.0)) == []
+    assert timers.next_due() == NEVER
