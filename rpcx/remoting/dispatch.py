@@ -280,11 +280,13 @@ class IncomingStream(IncomingCall):
             items: AsyncIterator[object] = aiter(self._begin())
             self._items = items
             while True:
-                while self.endpoint.credit(self.call_id) <= 0:
-                    event.clear()
-                    if self.endpoint.credit(self.call_id) <= 0:
-                        await event.wait()
-                self.endpoint.send_item(self, await anext(items))
+                for _ in range(SLICE):
+                    while self.endpoint.credit(self.call_id) <= 0:
+                        event.clear()
+                        if self.endpoint.credit(self.call_id) <= 0:
+                            await event.wait()
+                    self.endpoint.send_item(self, await anext(items))
+                await asyncio.sleep(0)  # a generator that never waits would have the loop for itself
         except BaseException as error:  # noqa: BLE001  # whatever a method raises is its caller's answer
             await self._finish_async(error)
         finally:

@@ -48,6 +48,7 @@ class Incoming(Wire):
         self._brake: Brake | None = None  # made when it is used
         self._most_unsent = connection.limits.write_cap  # bytes that may wait before it is
         self._gathered = min(GATHERED, self._most_unsent)  # … before what waits leaves by itself
+        self._unweighed = 0  # bytes of items since it was looked how much waits
         self._apart = connection.role == "client"  # calls of a burst; nobody stands by there
         self._find: Callable[[str, str], Entry] = self._not_open  # the gate's, once opened
 
@@ -270,9 +271,14 @@ class Incoming(Wire):
         """The endpoint's."""
         raise NotImplementedError
 
-    def _weighs_much(self) -> bool:
-        """Whether so much waits that it is to leave now, and be weighed: answers to what was read together leave so."""
-        return self._connection.unsent > self._gathered
+    def _relieved(self) -> bool:
+        """Whether so much waited that it had to leave now, and be weighed; answers to one read leave together else."""
+        self._unweighed = 0
+        if self._connection.unsent <= self._gathered:
+            return False
+        self._link.flush_now()
+        self._weigh()
+        return True
 
     def _weigh(self) -> None:
         """The endpoint's too: put the brake on while too much waits for the peer."""
@@ -346,10 +352,7 @@ class Incoming(Wire):
                 failed = LimitExceeded(text, executed="yes", limit=error.limit)
             self._answer(call.call_id, FAULT, self.fault(failed))
             return
-        if large and self._weighs_much():
-            self._link.flush_now()
-            self._weigh()
-        else:
+        if not (large and self._relieved()):
             self._link.flush()
 
     def answer_burst(self, call: IncomingCall, first: int, values: list[Any]) -> None:
@@ -403,10 +406,8 @@ class Incoming(Wire):
         kind = ITEM if self._homing == homing else ITEM_NOW
         with self._lock:
             self._connection.item(call.call_id, body, segments, kind)
-        if (segments or len(body) > LARGE) and self._weighs_much():
-            self._link.flush_now()
-            self._weigh()
-        else:
+            self._unweighed += len(body)
+        if not ((segments or self._unweighed > self._gathered) and self._relieved()):
             self._link.flush_soon()
 
     def end_stream(self, call: IncomingStream) -> None:

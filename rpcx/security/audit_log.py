@@ -300,6 +300,8 @@ def _follow_file(chain: Chain, file: Path, noted: str | None) -> str | None:
             if not line:
                 break
             where = f"{file}, line {number}"
+            if len(line) == LONGEST_LINE:  # ours are shorter, and what follows it would not be seen for what it is
+                return f"{where}: {NO_LINE}"
             fields = _fields(line)
             if piece is not None and (fields is None or fields.get("torn_sha256") != _hash(piece)):
                 return f"{file}, line {number - 1}: {NO_LINE}"

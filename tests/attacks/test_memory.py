@@ -70,6 +70,16 @@ class Depot:
             self.made += 1
             yield "x" * 1000
 
+    async def awaited_lines(self) -> AsyncIterator[str]:
+        for _ in itertools.count():  # it never waits for anything
+            self.made += 1
+            yield "x" * 1000
+
+    def pages(self) -> Iterator[str]:
+        for _ in itertools.count():
+            self.made += 1
+            yield "x" * 8000
+
     @rpcx.oneway
     async def rest(self, data: bytes) -> None:
         while not gate.is_set():
@@ -198,12 +208,21 @@ def test_who_leaves_with_calls_kept_back_leaves_nothing_behind(serving, monkeypa
 
 
 @both
-@pytest.mark.parametrize("method", ["blocks", "awaited_blocks", "lines"])
+@pytest.mark.parametrize("method", ["blocks", "awaited_blocks", "lines", "awaited_lines"])
 def test_an_endless_stream_goes_no_further_than_its_consumer_takes_whatever_credit_it_gave(
     serving, monkeypatch, method
 ):
     with depot(serving, monkeypatch) as (_host, url, kept), growth(), hostile(url) as sock:
         pushed(sock, call(1, method) + credit(1, 1 << 30) + call(2, "add", 1, 2))
+        assert eventually(lambda: kept.made > 20 and is_stuck(kept), seconds=30)
+        assert good_call_takes(url) < 0.5
+
+
+@both
+@pytest.mark.parametrize("method", ["lines", "pages"])
+def test_many_of_one_read_go_no_further_either(serving, monkeypatch, method):
+    with depot(serving, monkeypatch) as (_host, url, kept), growth(), hostile(url) as sock:
+        pushed(sock, b"".join(call(number, method) + credit(number, 1 << 30) for number in range(1, 513)))
         assert eventually(lambda: kept.made > 20 and is_stuck(kept), seconds=30)
         assert good_call_takes(url) < 0.5
 

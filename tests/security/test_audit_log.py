@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from rpcx.abc import PeerFacts
 from rpcx.errors import AccessDenied
-from rpcx.security.audit_log import BEGINNING, AuditLog, verify
+from rpcx.security.audit_log import BEGINNING, LONGEST_LINE, AuditLog, verify
 from rpcx.security.lines import SOURCES
 
 
@@ -259,6 +259,16 @@ def test_a_piece_that_was_put_in_is_no_crash(file):
     assert "line 3: it is no line of a chain" in verify([file]).problem
     file.write_bytes(b"".join([*kept, b'{"ts": "2026-\n']))
     assert "line 4: it is no line of a chain" in verify([file]).problem
+
+
+@pytest.mark.parametrize("end", [b"", b"\n"])
+def test_a_line_longer_than_any_is_none(file, end):
+    """Whatever is put in without an end is no last line that was cut off, since others follow."""
+    written(file, 3)
+    kept = file.read_bytes().splitlines(keepends=True)
+    for size in (LONGEST_LINE - 1, LONGEST_LINE, LONGEST_LINE + 1, 2 * LONGEST_LINE):
+        file.write_bytes(b"".join([*kept[:2], b"x" * (size - len(end)), end, kept[2]]))
+        assert "line 3: it is no line of a chain" in verify([file]).problem
 
 
 def test_lines_before_a_piece_are_as_safe_as_others(file):
