@@ -262,7 +262,7 @@ def dev(
             f"{tried.name} may connect to hosts of this user on this machine until {tried.until:%Y-%m-%d}; "
             f"run its programs with\n  RPCX_HOME={tried.home}"
         )
-        _tell(fields, text, as_json=as_json)
+        tell(fields, text, as_json=as_json)
 
 
 # --- by a code --------------------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ from rpcx.abc import Buffer, Job
 from rpcx.context import DEEPEST
 from rpcx.errors import ContractMismatch, InvalidArguments, LimitExceeded, ObjectNotFound, ProtocolError, RpcxError
 from rpcx.messages import Call, Fault, Reply, Return
-from rpcx.protocol.connection import BATCH, END, FAULT, ITEM, ITEM_NOW, LARGE, RETURN, RETURN_NOW, Connection, Event
+from rpcx.protocol.connection import BATCH, END, FAULT, ITEM, ITEM_NOW, RETURN, RETURN_NOW, Connection, Event
 from rpcx.protocol.frames import NO_SEGMENTS
 from rpcx.remoting.access import Gate
 from rpcx.remoting.brake import Brake
