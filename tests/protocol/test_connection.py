@@ -493,6 +493,19 @@ def test_credit_has_four_bytes(body):
 # --- sizes --------------------------------------------------------------------------------------------------
 
 
+def test_an_answer_has_the_room_of_the_peers_message_but_no_more_than_of_our_own():
+    pair = Pair(client=Limits(message=2_000), server=Limits(message=3_000))
+    assert (pair.client.room, pair.server.room) == (2_000, 2_000)
+
+
+def test_the_largest_message_is_measured_if_it_came_in_several_reads():
+    server = opened("server")
+    for call_id, size in enumerate((200_000, 300_000, 250_000), 1):
+        for piece in in_pieces(wire(CALL, call_id, bytes(size)), 65_536):
+            server.receive(piece, NOW)
+    assert server.largest == 300_000
+
+
 def test_a_message_larger_than_the_peer_takes_is_refused_here_and_the_call_stays_open():
     pair = Pair(client=Limits(message=2000), server=Limits(message=1500))
     client, server = pair.client, pair.server

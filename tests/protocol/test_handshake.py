@@ -355,8 +355,10 @@ def test_goodbye_during_the_handshake_just_ends_it():
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"message": 1023}, {"in_flight": 0}, {"window": 0}, {"message": 2.5}, {"window": "9"}]
-)
+    "wrong",
+    [{"message": 1023}, {"in_flight": 0}, {"window": 0}, {"message": 2.5}, {"window": "9"}, {"write_cap": 0},
+     {"write_stall": 0}, {"longest_call": float("inf")}, {"session": -1}, {"handshake": None}, {"ping_timeout": "1"}],
+)  # fmt: skip
 def test_limits_that_would_stop_everything_are_refused_by_name(wrong):
     with pytest.raises(ValueError, match=next(iter(wrong))):
         Limits(**wrong)
