@@ -19,7 +19,7 @@ FUNCTION_LINES = 60  # more than that is no screen
 
 # A module may be longer for a reason. The number is how long it may become with that reason.
 LONGER_MODULES: dict[str, tuple[int, str]] = {
-    "rpcx/protocol/connection.py": (730, "one state machine; its rules are checked by reading one file"),
+    "rpcx/protocol/connection.py": (750, "one state machine; its rules are checked by reading one file"),
     "rpcx/remoting/contract.py": (415, "a table, its entries, and how they are read off a class"),
     "rpcx/remoting/incoming.py": (450, "every kind of call that may come, beside the others"),
     "rpcx/remoting/dispatch.py": (570, "the kinds of incoming calls are told apart by reading them beside each other"),
@@ -28,7 +28,7 @@ LONGER_MODULES: dict[str, tuple[int, str]] = {
     "rpcx/abc.py": (560, "all seams, beside each other"),
     "rpcx/host.py": (520, "one public class, much of it what its docstrings say"),
     "rpcx/realm.py": (435, "what hosts and clients have in common is put together in one place"),
-    "rpcx/remoting/objects.py": (580, "the ways to live are told apart by reading them beside each other"),
+    "rpcx/remoting/objects.py": (585, "the ways to live are told apart by reading them beside each other"),
 }
 
 # So may a function.
