@@ -11,7 +11,7 @@ another session. Parameters are positional-only, so that a plug-in may name its 
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, NamedTuple, Protocol, TypeVar, runtime_checkable
+from typing import Any, Final, Generic, NamedTuple, Protocol, TypeVar, runtime_checkable
 
 from rpcx.messages import Call, Fault, Reply, Return
 
@@ -255,6 +255,11 @@ class Job(Protocol):
     def overran(self, now: float, /) -> None:
         """It blocked the thread that ran it; remember, so that next time it gets a worker."""
         ...
+
+
+#: What `Session.receive` may return when nothing came of the bytes: no job, no end, nothing to be sent. It is told from
+#: other empty sequences by its identity, and spares the driver three questions.
+NOTHING: Final[Sequence[Job]] = []
 
 
 class Session(Protocol):

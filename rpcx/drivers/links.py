@@ -121,20 +121,21 @@ class ThreadLink:
         """Send what is ready, as far as the stream takes it."""
         self._corked = 0
         broken: OSError | None = None
+        buffers: Sequence[Buffer] = ()
         sending = self._sending
         sending.acquire()  # not `with`, which costs 60 ns more: every call passes here
         try:
-            buffers: Sequence[Buffer] = self.session.outgoing()
-            if self.backlog:
+            buffers = self.session.outgoing()
+            if len(buffers) == 1 and not (self.backlog or self.closed):  # as mostly
+                send = self._send_one  # named first: CPython 3.11 takes 30 ns more to call what is no method
+                sent = send(buffers[0])
+                if sent < len(buffers[0]):
+                    self._keep(buffers, sent)
+            elif (buffers or self.backlog) and not self.closed:
                 buffers = [*self.backlog, *buffers]
-            if not buffers or self.closed:
-                return
-            try:
-                sent = self._send_one(buffers[0]) if len(buffers) == 1 else self.stream.send(buffers)
-            except BlockingIOError:
-                sent = 0  # it takes nothing now
-            if self.backlog or len(buffers) > 1 or sent < len(buffers[0]):
-                self._keep(buffers, sent)
+                self._keep(buffers, self.stream.send(buffers))
+        except BlockingIOError:
+            self._keep(buffers, 0)  # it takes nothing now
         except OSError as error:
             broken = error
         finally:

@@ -28,7 +28,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
-from rpcx.abc import Job, Listener, Session, Stream, Timed, Waitable
+from rpcx.abc import NOTHING, Job, Listener, Session, Stream, Timed, Waitable
 from rpcx.drivers.links import LINGER_SECONDS, NEVER, Backlog, ThreadLink, failed_on
 from rpcx.drivers.timers import Timers
 from rpcx.drivers.waiting import SPIN_SECONDS, Spinner, look
@@ -203,7 +203,12 @@ class Pump:
             elif self._jobs:
                 self._hand_on()
         finally:
-            self._resign(goal)
+            if self._leader is goal:  # else the pump was closed: nobody takes the lead from a caller
+                self._leader = None  # which needs no lock therefore
+                if self._followers:
+                    self._pass_on()
+                if self._deep or not self._helpers:
+                    self._ring()
         return goal.arrived or (deadline is not None and monotonic() >= deadline)
 
     def touch(self) -> None:
@@ -233,16 +238,6 @@ class Pump:
         job.overran(monotonic())  # it will wait again the next time
         self._send_dirty()
         self._ring()
-
-    def _resign(self, token: object) -> None:
-        """A caller has what it led for. Nobody takes the lead from a caller, so this needs no lock."""
-        if self._leader is not token:
-            return  # the pump was closed
-        self._leader = None
-        if self._followers:
-            self._pass_on()
-        if self._deep or not self._helpers:
-            self._ring()
 
     def _pass_on(self) -> None:
         """Wake a caller that waits still, so that it leads."""
@@ -291,7 +286,7 @@ class Pump:
         if data is None:
             spinner.lost()
             return False
-        spinner.won()
+        spinner.losses = 0  # `won`, written out: every call passes here
         self._feed(link, data, token if goal is None else None)
         return True
 
@@ -399,6 +394,8 @@ class Pump:
         except Exception as error:  # noqa: BLE001  # told there
             failed_on(session, link.facts, error)
             self.drop(link)
+            return
+        if jobs is NOTHING:
             return
         if session.finished:
             self._queue(link, jobs)

@@ -51,18 +51,18 @@ def look(receive: Callable[[int], bytes], size: int, seconds: float) -> bytes | 
 class Spinner:
     """Decides whether a wait begins with spinning."""
 
-    __slots__ = ("_losses", "_paused", "seconds")
+    __slots__ = ("_paused", "losses", "seconds")
 
     def __init__(self, seconds: float = SPIN_SECONDS) -> None:
         self.seconds = seconds  # to spin at most; 0 switches it off
-        self._losses = 0  # bets lost since the last won one
+        self.losses = 0  # bets lost since the last won one
         self._paused = 0  # waits still to go without
 
     def bets(self) -> bool:
         """Whether to spin now."""
         if not self.seconds:
             return False
-        if self._losses < LOSSES:
+        if self.losses < LOSSES:
             return True
         self._paused -= 1
         if self._paused > 0:
@@ -72,10 +72,10 @@ class Spinner:
 
     def won(self) -> None:
         """What was awaited came while spinning."""
-        self._losses = 0
+        self.losses = 0
 
     def lost(self) -> None:
         """It did not."""
-        self._losses += 1
-        if self._losses == LOSSES:
+        self.losses += 1
+        if self.losses == LOSSES:
             self._paused = PAUSE

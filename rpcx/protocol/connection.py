@@ -88,7 +88,11 @@ CLOSED_PHASE: Final = Phase.CLOSED
 
 
 class Connection:
-    """The protocol's state machine. One owner at a time: it holds no lock."""
+    """The protocol's state machine. One owner at a time: it holds no lock.
+
+    Most calls and answers are short, come alone, and find nothing in their way. `glance` needs no owner for them: it
+    changes one item of a table at a time, beside whoever owns the rest.
+    """
 
     def __init__(
         self, role: Role, offer: Offer, limits: Limits, now: float, authentication: Authentication | None = None
@@ -114,7 +118,7 @@ class Connection:
         self._calls: dict[int, object] = {}  # our calls in flight: id → token
         self._abandoned: set[int] = set()  # our calls in flight that we gave up
         # Our calls that are not sent yet, over the peer's limit, oldest first: id → (kind, body, segments).
-        self._held: OrderedDict[int, tuple[int, bytes, Sequence[Buffer]]] = OrderedDict()
+        self.held: OrderedDict[int, tuple[int, bytes, Sequence[Buffer]]] = OrderedDict()
         self._granted: dict[int, int] = {}  # our calls that stream: id → items the peer may still send
         self._allowed = 0  # calls the peer lets us have in flight; 0: not open yet, or no longer
         self._most_served = limits.in_flight  # of the peer's calls at once; if there is a share, before it is to grow
@@ -127,37 +131,46 @@ class Connection:
 
     # --- what comes in -------------------------------------------------------------------------------------
 
+    def glance(self, data: bytes, now: float) -> Event | None:
+        """What ``data`` means if it is one plain call or answer, whole, and nothing else. None: `receive` it.
+
+        Needs no owner, but one thread at a time glances, receives and lets time pass. Behind an answer, `held` is to
+        be looked at: a call that another thread was about to send may have been held back by the one answered here.
+        """
+        length = len(data) - HEADER_SIZE
+        if length < 0 or self.frame_due or self.phase is not OPEN:
+            return None
+        claimed, kind, _, segments, call_id = UNPACK_HEADER(data)
+        if claimed != length or segments or length > self._reader.limit:
+            return None
+        if kind == RETURN:
+            if self.held or self._granted:
+                return None
+            token = self._calls.pop(call_id, None)
+            if token is None:
+                return None
+        elif kind == CALL:
+            if call_id in self._serving or len(self._serving) >= self._most_served:
+                return None
+            self._serving[call_id] = 0
+            self._came += 1
+            token = call_id
+        else:
+            return None
+        self._heard = now
+        self._pinged = 0.0
+        return kind, token, data[HEADER_SIZE:], NO_SEGMENTS
+
     def receive(self, data: bytes, now: float) -> list[Event]:
         """The events that ``data`` completes. After an error the last event is CLOSED."""
         self._heard = now
         self._pinged = 0.0
-        length = len(data) - HEADER_SIZE
-        if length >= 0 and not self.frame_due and self.phase is OPEN:
-            claimed, kind, _, segments, call_id = UNPACK_HEADER(data)
-            if claimed == length and not segments and length <= self._reader.limit:
-                return self._alone(kind, call_id, data[HEADER_SIZE:], now)
         events: list[Event] = []
         try:
             self._read(data, now, events)
         except RpcxError as error:
             return events + self._fail(error)
         return events
-
-    def _alone(self, kind: int, call_id: int, body: bytes, now: float) -> list[Event]:
-        """One whole frame came, and nothing else; as mostly. A plain call or answer is taken right here."""
-        if kind == RETURN and not self._held and not self._granted:
-            token = self._calls.pop(call_id, None)
-            if token is not None:
-                return [(RETURN, token, body, NO_SEGMENTS)]
-        elif kind == CALL and call_id not in self._serving and len(self._serving) < self._most_served:
-            self._serving[call_id] = 0
-            self._came += 1
-            return [(CALL, call_id, body, NO_SEGMENTS)]
-        try:
-            event = self._take(kind, call_id, body, NO_SEGMENTS, now)
-        except RpcxError as error:
-            return self._fail(error)
-        return [event] if event is not None else []
 
     def _read(self, data: bytes, now: float, events: list[Event]) -> None:
         if self.phase is CLOSED_PHASE:
@@ -184,13 +197,13 @@ class Connection:
     def _take(self, kind: int, call_id: int, body: bytes, segments: Sequence[Buffer], now: float) -> Event | None:
         """What one frame means."""
         if kind == RETURN or kind == FAULT or kind == END or kind == RETURN_NOW:
-            if self._held or self._granted:
+            if self.held or self._granted:
                 self._answered_some(call_id)
             token = self._calls.pop(call_id, None)
             if token is None:
                 return self._answered_late(kind, call_id, body, segments)
-            if self._held:
-                self._send_held()
+            if self.held:
+                self.send_held()
             return kind, token, body, segments
         if kind == CALL or kind == BATCH:
             serving = self._serving
@@ -227,7 +240,7 @@ class Connection:
         return None
 
     def _answered_some(self, call_id: int) -> None:
-        if call_id in self._held:
+        if call_id in self.held:
             raise ProtocolError(f"an answer to call {call_id}, which was not sent yet")
         self._granted.pop(call_id, None)
 
@@ -236,13 +249,13 @@ class Connection:
         if call_id not in self._abandoned:
             raise ProtocolError(f"an answer to call {call_id}, which was never made")
         self._abandoned.discard(call_id)
-        if self._held:
-            self._send_held()
+        if self.held:
+            self.send_held()
         return (DROPPED, None, body, segments) if kind == RETURN or kind == RETURN_NOW else None
 
     def _item_came(self, kind: int, call_id: int, body: bytes, segments: Sequence[Buffer]) -> Event:
         left = self._granted.get(call_id, 0) - 1
-        if left < 0 or call_id in self._held:
+        if left < 0 or call_id in self.held:
             raise ProtocolError(f"an item for call {call_id}, which gave no credit for it", limit="limits.window")
         self._granted[call_id] = left
         token = self._calls.get(call_id)
@@ -263,14 +276,14 @@ class Connection:
     def _returns_came(self, ids: range, body: bytes) -> Event:
         tokens = []
         for call_id in ids:
-            if self._held or self._granted:
+            if self.held or self._granted:
                 self._answered_some(call_id)
             token = self._calls.pop(call_id, None)
             if token is None:
                 self._answered_late(RETURNS, call_id, b"", NO_SEGMENTS)
             tokens.append(token)
-        if self._held:
-            self._send_held()
+        if self.held:
+            self.send_held()
         return RETURNS, tokens, body[COUNT_SIZE:], NO_SEGMENTS
 
     def _control(self, kind: int, call_id: int, body: bytes, now: float) -> Event | None:
@@ -333,7 +346,7 @@ class Connection:
         if proved is not None and proved.seconds is not None:
             self.ends_by(proof_ends(now, proved.seconds))
         events.append((OPENED, agreement, b"", NO_SEGMENTS))
-        self._send_held()
+        self.send_held()
         return behind
 
     def proved(self, answer: bytes | RpcxError) -> None:
@@ -382,13 +395,15 @@ class Connection:
             call_id = call_id % LAST_ID + 1
         self._next_id = call_id % LAST_ID + 1
         if len(calls) + len(self._abandoned) >= self._allowed:
-            if len(self._held) >= HELD_CALLS:
+            if len(self.held) >= HELD_CALLS:
                 text = f"{HELD_CALLS} calls wait for the peer, which lets {self._allowed} run at once"
                 raise LimitExceeded(text)
-            self._held[call_id] = (kind, body, segments)
+            self.held[call_id] = (kind, body, segments)
+            calls[call_id] = token
+            self.send_held()  # `glance` may have made room meanwhile, and seen nothing held
         else:
             self._queue(frame(kind, call_id, body, segments))
-        calls[call_id] = token
+            calls[call_id] = token
         return call_id
 
     def join(self, token: object) -> int:
@@ -436,7 +451,7 @@ class Connection:
         """Give up a call of ours. Returns whether it had been sent; False: the method never began."""
         if self._calls.pop(call_id, None) is None:
             return True
-        if self._held.pop(call_id, None) is not None:
+        if self.held.pop(call_id, None) is not None:
             self._granted.pop(call_id, None)
             return False
         self._abandoned.add(call_id)
@@ -509,7 +524,7 @@ class Connection:
         if call_id not in self._calls:
             return
         self._granted[call_id] = self._granted.get(call_id, 0) + items
-        if self.phase == Phase.OPEN and call_id not in self._held:  # those are told when the call leaves
+        if self.phase == Phase.OPEN and call_id not in self.held:  # those are told when the call leaves
             self._queue(frame(CREDIT, call_id, items.to_bytes(4, "big")))
 
     def release(self, body: bytes) -> None:
@@ -686,16 +701,20 @@ class Connection:
     def abandon(self) -> tuple[list[object], list[object]]:
         """The tokens of our calls that will get no answer: those that left, and those that never did."""
         self._left_behind()
-        unsent = [self._calls.pop(call_id) for call_id in self._held]
+        unsent = [self._calls.pop(call_id) for call_id in self.held]
         sent = list(self._calls.values())
         self._calls.clear()
-        self._held.clear()
+        self.held.clear()
         return sent, unsent
 
     def _left_behind(self) -> None:
+        serving = self._serving
+        unfinished = 0
+        while serving:  # not its length, since `glance` may add one
+            serving.popitem()
+            unfinished += 1
         if self.share is not None:
-            self.share.left(len(self._serving))
-        self._serving.clear()
+            self.share.left(unfinished)
 
     def ended_late(self, count: int) -> None:
         """So many of the peer's calls ended after the connection: nobody is answered, and their slots are free."""
@@ -707,9 +726,10 @@ class Connection:
     def _queue(self, buffers: list[Buffer]) -> None:
         self.out += buffers
 
-    def _send_held(self) -> None:
-        while self._held and len(self._calls) - len(self._held) + len(self._abandoned) < self._allowed:
-            call_id, (kind, body, segments) = self._held.popitem(last=False)
+    def send_held(self) -> None:
+        """Send calls that were held back, as many as the peer takes now."""
+        while self.held and len(self._calls) - len(self.held) + len(self._abandoned) < self._allowed:
+            call_id, (kind, body, segments) = self.held.popitem(last=False)
             self._queue(frame(kind, call_id, body, segments))
             items = self._granted.get(call_id)
             if items:

@@ -137,7 +137,7 @@ class IncomingBurst(IncomingCall):
                 done.append(value)
             else:
                 self._answer(alone=True)
-                self.answer(value)
+                self.endpoint.answer(self, value)
                 if self.halted:
                     return
 

@@ -32,6 +32,10 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("rpcx")
 
+# Names of the module's own, which CPython 3.11 finds 30 ns sooner.
+begin_serving: Final = serving.set
+end_serving: Final = serving.reset
+
 DONE: Final = object()  # a generator has ended
 SLICE: Final = 256  # items that a stream produces at once, whatever credit it has
 
@@ -91,6 +95,7 @@ class IncomingCall:
     kwargs: dict[str, object] | None = None
     deadline: float | None = None  # monotonic seconds at which the caller gives up
     blocking = False  # to be given a thread of its own
+    awaited = True  # somebody waits for what it returns
     depth = 0  # how many calls up the chain wait for this one
     cancelled = False  # set when the caller gave up or is gone
     halted = False  # look before it begins: it was given up, or its connection has the brake on
@@ -130,7 +135,7 @@ class IncomingCall:
         """Call a sync method and answer."""
         if self.halted and self.stopped():
             return
-        token = serving.set(self)
+        token = begin_serving(self)
         try:
             method, entry = self.method, self.entry
             instance = entry.enter()
@@ -141,13 +146,14 @@ class IncomingCall:
                 except RpcxError as error:
                     mark_as_run(error)
                     raise
-                self.answer(value)
+                if self.awaited:
+                    self.endpoint.answer(self, value)
             finally:
                 entry.leave(instance)  # after the answer, which does not wait for it
         except BaseException as error:  # noqa: BLE001  # whatever a method raises is its caller's answer
             self.answer_fault(error)
         finally:
-            serving.reset(token)
+            end_serving(token)
 
     async def run_async(self) -> None:
         """Await an async method and answer."""
@@ -157,7 +163,7 @@ class IncomingCall:
         if self.halted and self.stopped():
             self.task = None
             return
-        token = serving.set(self)
+        token = begin_serving(self)
         try:
             method, entry = self.method, self.entry
             instance = entry.enter()
@@ -168,14 +174,15 @@ class IncomingCall:
                 except RpcxError as error:
                     mark_as_run(error)
                     raise
-                self.answer(value)
+                if self.awaited:
+                    self.endpoint.answer(self, value)
             finally:
                 entry.leave(instance)
         except BaseException as error:  # noqa: BLE001  # whatever a method raises is its caller's answer
             self.answer_fault(error)
         finally:
             self.task = None
-            serving.reset(token)
+            end_serving(token)
 
     def stopped(self) -> bool:
         """Whether it does not begin: it was given up, and that is answered; or its turn comes later."""
@@ -189,9 +196,6 @@ class IncomingCall:
     def dropped(self) -> None:
         """It will not begin any more."""
         self.answer_fault(_gave_up(self))
-
-    def answer(self, value: object) -> None:
-        self.endpoint.answer(self, value)
 
     def answer_fault(self, error: BaseException) -> None:
         if not isinstance(error, Exception) and self.cancelled:
@@ -214,6 +218,8 @@ class IncomingCall:
 class IncomingOneway(IncomingCall):
     """A call nobody awaits. Failures are counted and logged, here, since nobody else will know."""
 
+    awaited = False
+
     def run(self) -> None:
         super().run()
         self.endpoint.oneway_done()
@@ -221,9 +227,6 @@ class IncomingOneway(IncomingCall):
     async def run_async(self) -> None:
         await super().run_async()
         self.endpoint.oneway_done()
-
-    def answer(self, value: object) -> None:
-        pass
 
     def answer_fault(self, error: BaseException) -> None:
         self.endpoint.oneway_failures += 1
@@ -243,7 +246,7 @@ class IncomingStream(IncomingCall):
 
     def run(self) -> None:
         """Produce items while there is credit."""
-        token = serving.set(self)
+        token = begin_serving(self)
         try:
             while self._slice():
                 if self.endpoint.rest_stream(self):
@@ -252,7 +255,7 @@ class IncomingStream(IncomingCall):
         except BaseException as error:  # noqa: BLE001  # whatever a method raises is its caller's answer
             self._finish(error)
         finally:
-            serving.reset(token)
+            end_serving(token)
 
     def _slice(self) -> bool:
         """Produce items while there is credit. False: there is more, and others are to have their turn first."""
@@ -272,7 +275,7 @@ class IncomingStream(IncomingCall):
     async def run_async(self) -> None:
         import asyncio
 
-        token = serving.set(self)
+        token = begin_serving(self)
         self.task = asyncio.current_task()
         event = asyncio.Event()
         self._wake = (asyncio.get_running_loop(), event)
@@ -291,7 +294,7 @@ class IncomingStream(IncomingCall):
             await self._finish_async(error)
         finally:
             self.task = self._wake = None
-            serving.reset(token)
+            end_serving(token)
 
     def _begin(self) -> Any:
         if self.cancelled:
@@ -369,12 +372,12 @@ class BatchedRun(IncomingCall):
     def run(self) -> None:
         batch, function, kwargs = self.batch, self.method.function, self.kwargs or NO_KEYWORDS
         assert batch is not None
-        token = serving.set(self)
+        token = begin_serving(self)
         try:
             instance = self.entry.enter()
         except Exception as error:  # noqa: BLE001  # the callers' answer
             self.all_failed(error)
-            serving.reset(token)
+            end_serving(token)
             return
         fit, returned = self._fit(), self._returned()
         try:
@@ -395,17 +398,17 @@ class BatchedRun(IncomingCall):
                     batch.failed(error, self.states)
         finally:
             self.entry.leave(instance)
-            serving.reset(token)
+            end_serving(token)
 
     async def run_async(self) -> None:
         batch, method = self.batch, self.method
         assert batch is not None
-        token = serving.set(self)
+        token = begin_serving(self)
         try:
             instance = self.entry.enter()
         except Exception as error:  # noqa: BLE001  # the callers' answer
             self.all_failed(error)
-            serving.reset(token)
+            end_serving(token)
             return
         returned = self._returned()
         try:
@@ -427,7 +430,7 @@ class BatchedRun(IncomingCall):
                     batch.failed(error, self.states)
         finally:
             self.entry.leave(instance)
-            serving.reset(token)
+            end_serving(token)
 
     def _fit(self) -> Fit | None:
         """What fits arguments to the method; None if those of all calls are as they should be."""

@@ -61,8 +61,9 @@ class Incoming(Wire):
     # --- calls -------------------------------------------------------------------------------------------------
 
     def _incoming(self, kind: int, call_id: int, body: bytes, segments: Sequence[Buffer], now: float) -> Job | None:
+        decode = self._decode_body  # named first, as `pack` is in `rpcx.remoting.requests`
         try:
-            envelope = self._decode_body(body, segments, self._own_values)
+            envelope = decode(body, segments, self._own_values)
             if kind == BATCH:
                 return self._incoming_batch(call_id, envelope, now)
             job = self._prepare(envelope, call_id, now, IncomingCall)
@@ -83,7 +84,8 @@ class Incoming(Wire):
                 rest = None
             else:
                 target, name, args, timeout, *rest = envelope
-            entry = self._find(target, name)
+            find = self._find
+            entry = find(target, name)
         except (ValueError, TypeError):
             raise ProtocolError("a call's envelope is [target, method, args, seconds, kwargs?, meta?]") from None
         depth = self._check_meta(rest[1], entry) if rest and rest[1] else 0
@@ -334,7 +336,8 @@ class Incoming(Wire):
         try:
             kind, segments = RETURN, NO_SEGMENTS
             if type(value) in SCALARS:
-                body = self._pack([value])
+                pack = self._pack
+                body = pack([value])
             else:
                 homing = self._homing
                 body, segments = self._encode([value], self._own_values)

@@ -187,7 +187,8 @@ class Leased(Entry):
 
     def enter(self) -> Any:
         table = self._table
-        now = table.clock()
+        clock = table.clock
+        now = clock()
         table.lock.acquire()  # `ObjectTable.pinned`, written out: this and `leave` are in the path of every call
         try:
             alive = table.manager.enter(self.lease, now)

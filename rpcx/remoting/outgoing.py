@@ -51,9 +51,11 @@ class Outgoing(Requests):
             raise timed_out(ref, method, timeout, used.facts)
         try:
             if pending.kind == RETURN and pending.states is None:  # `_result`, written out for the usual answer
-                value = used._decode(pending.body, pending.segments)[0]
+                answer = used._decode(pending.body, pending.segments)
+                value = answer[0] if type(answer) is list and len(answer) == 1 else used._only(answer)
                 ref.unchecked = False
-                return method.result(value)
+                result = method.result
+                return result(value)
             return used._result(pending, ref, method)
         except ContractMismatch as error:
             used._compare(ref, error)
@@ -167,7 +169,7 @@ class Outgoing(Requests):
         value = None
         try:
             if kind == RETURN and future.states is None:
-                value = future.method.result(self._decode(body, segments)[0])
+                value = future.method.result(self._value(body, segments))
                 future.ref.unchecked = False
             else:
                 value = self._settled(future, kind, body, segments)
@@ -267,7 +269,7 @@ class Outgoing(Requests):
 
     def item_value(self, body: bytes, segments: Sequence[Buffer], method: Method, *, asynchronous: bool) -> object:
         """One item of a stream that we consume."""
-        return method.result(self._decode(body, segments, "async" if asynchronous else "sync")[0])
+        return method.result(self._value(body, segments, "async" if asynchronous else "sync"))
 
     def raise_fault(self, body: bytes, segments: Sequence[Buffer], ref: Reference, method: Method) -> None:
         """Raise what a fault's bytes stand for."""

@@ -6,7 +6,7 @@ A call goes out as ``[target, method, args, seconds]``, the short form that the 
 
 import logging
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, Self
+from typing import Any, Final, Self
 
 from rpcx.abc import Buffer
 from rpcx.context import serving
@@ -24,6 +24,10 @@ from rpcx.remoting.wire import ReadAhead, Wire
 from rpcx.sinks.lowering import SCALARS
 
 log = logging.getLogger("rpcx")
+
+# Names of the module's own, which CPython 3.11 finds 30 ns sooner.
+serving_now: Final = serving.get
+are_scalars: Final = SCALARS.issuperset
 
 
 class Requests(Wire):
@@ -49,12 +53,13 @@ class Requests(Wire):
         if self.error is not None:
             return self._next()._send(kind, pending, ref, method, args, kwargs, timeout)
         segments: Sequence[Buffer] = NO_SEGMENTS
-        if ref.unchecked or kwargs or ref.deferred is not None or ref.released or self._sinks or serving.get():
+        if ref.unchecked or kwargs or ref.deferred is not None or ref.released or self._sinks or serving_now():
             body, segments = self._encode_call(ref, method, args, kwargs, timeout, pending)
             if body is None:
                 return self  # a sink has answered
-        elif SCALARS.issuperset(map(type, args)):
-            body = self._pack([ref.uri, method.name, list(args), timeout])
+        elif are_scalars(map(type, args)):
+            pack = self._pack  # named first: CPython 3.11 takes 30 ns more to call what is no method of the class
+            body = pack([ref.uri, method.name, list(args), timeout])
         else:
             try:
                 body, segments = self._encode([ref.uri, method.name, list(args), timeout], self._own_values)
@@ -190,7 +195,7 @@ class Requests(Wire):
             return method.result(self._raise_fault(pending, ref, method))
         if pending.states is not None:
             return method.result(self._replied(pending, flavour))
-        value = self._decode(pending.body, pending.segments, flavour)[0]
+        value = self._value(pending.body, pending.segments, flavour)
         ref.unchecked = False
         return method.result(value)
 
@@ -200,7 +205,7 @@ class Requests(Wire):
         if isinstance(states, Return):
             reply: Return | Fault = states
         else:
-            reply = self._chain.reply(Return(self._decode(pending.body, pending.segments, flavour)[0]), states)
+            reply = self._chain.reply(Return(self._value(pending.body, pending.segments, flavour)), states)
         if isinstance(reply, Fault):
             raise reply.error
         return reply.value

@@ -90,10 +90,20 @@ class Wire:
         if type(body) is ReadAhead:
             return self._read_ahead(body, flavour)
         values = self._own_values if flavour is None else self._values[flavour]
+        decode = self._decode_body
         try:
-            return self._decode_body(body, segments, values)
+            return decode(body, segments, values)
         except ValueError as error:
             raise ProtocolError(f"{self.facts}: a message cannot be decoded: {error}") from None
+
+    def _value(self, body: bytes, segments: Sequence[Buffer], flavour: Flavour | None = None) -> Any:
+        """The value of an answer or item, whose body is a list of it."""
+        return self._only(self._decode(body, segments, flavour))
+
+    def _only(self, decoded: object) -> Any:
+        if type(decoded) is not list or len(decoded) != 1:
+            raise ProtocolError(f"{self.facts}: an answer, or an item of a stream, is a list of one value")
+        return decoded[0]
 
     def _ahead(self, body: bytes, segments: Sequence[Buffer]) -> ReadAhead:
         """Decode a body now, for whoever will ask for it."""

@@ -28,7 +28,7 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
-from rpcx.abc import Buffer, Job, Link, PeerFacts, Session
+from rpcx.abc import NOTHING, Buffer, Job, Link, PeerFacts, Session
 from rpcx.errors import AuthenticationFailed, LimitExceeded, ProtocolError, RpcxError
 
 RECORD: Final = 16_384  # bytes of plaintext in one TLS record at most (RFC 8446, 5.1)
@@ -260,6 +260,8 @@ class TlsSession:
         if pieces:
             self._stage = "open"
             jobs = self._inner.receive(pieces[0] if len(pieces) == 1 else b"".join(pieces), now)
+            if jobs is NOTHING and self._outgoing.pending:
+                jobs = _none  # OpenSSL has something to say
         if wrong is not None:
             return [*jobs, *self._refuse(self._side.explain(wrong, self.facts, self._stage), now)]
         return [*jobs, *self.eof(now)] if ended else jobs

@@ -96,8 +96,12 @@ class MsgpackFormatter:
         try:
             packer = self._packers.pop()
         except IndexError:
-            packer = msgpack.Packer(unicode_errors=SURROGATES, default=_big_int)
-        body: bytes = packer.pack(lowered)
+            packer = msgpack.Packer(default=_big_int)
+        try:
+            body: bytes = packer.pack(lowered)
+        except UnicodeEncodeError:  # looking for surrogates costs all other texts 20 ns each
+            odd: bytes = msgpack.packb(lowered, unicode_errors=SURROGATES, default=_big_int)
+            return odd
         if len(body) < KEPT_PACKER:
             self._packers.append(packer)
         return body
@@ -111,9 +115,9 @@ class MsgpackFormatter:
         """
         size = len(body)
         try:
-            if size > SHORT_BODY or segments:
-                return _Decoding(values, segments, self._depth, self._containers).decode(body)
-            if size > CLAIMING_BODY:
+            if size > CLAIMING_BODY or segments:
+                if size > SHORT_BODY or segments:
+                    return _Decoding(values, segments, self._depth, self._containers).decode(body)
                 _check_claims(body)
             value = unpackb(
                 body, strict_map_key=False, unicode_errors=SURROGATES, timestamp=TIMESTAMP, ext_hook=_extended

@@ -32,7 +32,13 @@ class Pair:
     def carry(self, sender: Connection, now: float = NOW) -> list[Event]:
         """The other end's events for all that ``sender`` has ready."""
         receiver = self.server if sender is self.client else self.client
-        return receiver.receive(sent(sender), now)
+        return heard(receiver, sent(sender), now)
+
+
+def heard(end: Connection, data: bytes, now: float = NOW) -> list[Event]:
+    """What comes of ``data``, in the way of an endpoint: a glance first."""
+    event = end.glance(data, now)
+    return [event] if event is not None else end.receive(data, now)
 
 
 class Digest:

@@ -45,6 +45,101 @@ def credit(call_id: int, items: int) -> bytes:
 # --- calls --------------------------------------------------------------------------------------------------
 
 
+def both_ways(role: str, data: bytes, arrange=lambda _: None) -> None:
+    """What a glance sees is what `receive` would have made of the same bytes, and leaves the same behind."""
+    glancing, receiving = opened(role), opened(role)
+    for end in (glancing, receiving):
+        arrange(end)
+    event = glancing.glance(data, NOW)
+    seen = [event] if event is not None else glancing.receive(data, NOW)
+    assert plain(seen) == plain(receiving.receive(data, NOW))
+    assert glancing.in_flight == receiving.in_flight
+    assert sent(glancing) == sent(receiving)
+    assert glancing.due() == receiving.due()
+
+
+def with_call(end: Connection) -> None:
+    end.call(CALL, "t", b"")
+
+
+@pytest.mark.parametrize(
+    ("role", "data", "arrange"),
+    [("server", wire(CALL, 5, b"x"), lambda _: None), ("client", wire(RETURN, 1, b"x"), with_call)],
+)
+def test_a_plain_call_and_a_plain_answer_are_told_by_a_glance(role, data, arrange):
+    both_ways(role, data, arrange)
+    end = opened(role)
+    arrange(end)
+    assert end.glance(data, NOW)[2] == b"x"
+    for cut in range(len(data)):
+        end = opened(role)
+        arrange(end)
+        assert end.glance(data[:cut], NOW) is None
+
+
+def half_a_frame(end: Connection) -> None:
+    end.receive(wire(CALL, 9, b"abc")[:-1], NOW)
+
+
+def streaming(end: Connection) -> None:
+    end.call(CALL, "t", b"")
+    end.grant(1, 1)
+
+
+@pytest.mark.parametrize(
+    ("data", "arrange"),
+    [
+        (wire(CALL, 5) + wire(CALL, 6), None), (wire(CALL, 5, b"x", [b"y"]), None), (wire(PING), None),
+        (wire(FAULT, 1), with_call),
+        (wire(RETURN, 1), None), (wire(RETURN, 1), streaming),
+        (wire(CALL, 5), lambda end: end.receive(wire(CALL, 5), NOW)),
+        (wire(CALL, 5), lambda end: end.allow(0)), (wire(CALL, 5), half_a_frame), (wire(CALL, 5), Connection.goodbye),
+    ],
+)  # fmt: skip
+def test_whatever_else_comes_is_not_glanced_at(data, arrange):
+    for role in ("client", "server"):
+        both_ways(role, data, arrange or (lambda _: None))
+        end = opened(role)
+        if arrange is not None:
+            arrange(end)
+        before = end.in_flight
+        assert end.glance(data, NOW) is None
+        assert end.in_flight == before
+
+
+def test_a_message_over_the_limit_is_not_glanced_at():
+    assert opened("server", Limits(message=4096)).glance(wire(CALL, 1, bytes(4097)), NOW) is None
+
+
+class Interrupted(dict):
+    """A table whose size is out of date when it is told: right behind the second look, something happens."""
+
+    looks = 0
+
+    def __len__(self) -> int:
+        size = super().__len__()
+        self.looks += 1
+        if self.looks == 2:
+            self.happens()
+        return size
+
+
+def test_a_call_that_was_held_back_leaves_when_a_glance_made_room_meanwhile():
+    """One thread finds that too many calls are in flight; before it holds its own back, another reads an answer."""
+    pair = Pair(server=Limits(in_flight=1))
+    client = pair.client
+    client.call(CALL, "a", b"")
+    pair.carry(client)
+    pair.server.reply(RETURN, 1, b"")
+    answer = sent(pair.server)
+    client._calls = calls = Interrupted(client._calls)
+    calls.happens = lambda: client.glance(answer, NOW)
+    client.call(CALL, "b", b"")
+    assert calls.looks > 1
+    assert not client.held
+    assert [event[:2] for event in pair.carry(client)] == [(CALL, 2)]
+
+
 def test_a_call_and_its_answer():
     pair = Pair()
     token = object()

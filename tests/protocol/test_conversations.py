@@ -23,7 +23,7 @@ from rpcx.protocol.connection import (
     Phase,
 )
 from rpcx.protocol.handshake import Limits
-from tests.protocol.pair import NOW, offer, sent
+from tests.protocol.pair import NOW, heard, offer, sent
 
 ENDS = st.sampled_from([0, 1])
 PICK = st.integers(0, 1 << 16)
@@ -48,7 +48,7 @@ class End:
         self.oneways_heard = 0
 
     def hear(self, data: bytes) -> None:
-        for kind, token, body, _ in self.connection.receive(data, NOW):
+        for kind, token, body, _ in heard(self.connection, data):
             if kind in (CALL, BATCH):
                 assert token not in self.serving
                 self.serving.append(token)
@@ -231,7 +231,7 @@ class Conversation(RuleBasedStateMachine):
             assert set(end.answers.values()) <= {1}
             assert end.oneways_heard == other.oneways_sent
             assert not end.connection._abandoned
-            assert not end.connection._held
+            assert not end.connection.held
             assert not end.connection._granted
 
 

@@ -82,7 +82,7 @@ class NextItem(PyroCall):
             item = next(self._stream.items, ENDED)
             if item is ENDED:
                 raise StopIteration
-            self.answer(item)
+            self.endpoint.answer(self, item)
         except BaseException as error:  # noqa: BLE001  # whatever a generator raises is its consumer's answer
             self._over(error)
         finally:
@@ -91,7 +91,7 @@ class NextItem(PyroCall):
     async def run_async(self) -> None:
         token = serving.set(self)
         try:
-            self.answer(await anext(self._stream.items))
+            self.endpoint.answer(self, await anext(self._stream.items))
         except StopAsyncIteration:
             self._over(StopIteration())
         except BaseException as error:  # noqa: BLE001  # whatever a generator raises is its consumer's answer
