@@ -1,6 +1,6 @@
 """Strangers in number at a door with TLS: who begins to shake hands and stops, who repeats what somebody else said.
 
-OpenSSL works for each that says a ClientHello, so the bounds of a source come before it. ``--long`` as for other floods.
+OpenSSL works for each that says a ClientHello, so the bounds of a source come before it. Full size with ``--long``.
 """
 
 import asyncio
