@@ -183,7 +183,7 @@ class _Talk:
             self._begun += piece
         line, _, self._begun = self._begun.partition(b"\n")
         try:
-            fields = json.loads(line)
+            fields = json.loads(line.decode())  # bytes would be searched for UTF-16 and UTF-32
         except RecursionError:
             raise ValueError("nested too deep") from None
         if not isinstance(fields, dict):
