@@ -10,7 +10,7 @@ import pytest
 
 from rpcx.protocol.connection import CALL
 from tests.fuzz import pyro as pyro_parsers
-from tests.fuzz.targets import HOST, TARGETS, endpoint, envelope, http, mutants, posted, pyro
+from tests.fuzz.targets import HOST, TARGETS, endpoint, envelope, http, kept, mutants, posted, pyro
 from tests.interop.dotnet import soap_vectors
 
 ROOT = Path(__file__).parents[2]
@@ -37,6 +37,10 @@ def test_the_host_of_the_target_really_answers():
     assert b"'ann'" in pyro(pyro_parsers.call("serpent", "anything", "ann"))
     assert b'"at": null' in pyro(pyro_parsers.call("json", "typed", {"x": 1}))
     assert not HOST._realm.endpoints
+
+
+def test_each_target_has_a_corpus():
+    assert [target for target in TARGETS if not kept(target)] == []
 
 
 def test_make_fuzz_leaves_out_none():
