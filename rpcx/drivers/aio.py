@@ -178,7 +178,10 @@ class AioLink(asyncio.Protocol):
     def _close(self) -> None:
         """Close when what waits has been sent; or without that after a while, if its peer does not take it."""
         transport = self._transport
-        if transport is None or transport.is_closing():
+        if transport is None:
+            self._aborted = True  # when it is connected
+            return
+        if transport.is_closing():
             return
         transport.close()
         if transport.get_write_buffer_size():

@@ -254,3 +254,18 @@ def test_who_is_evicted_before_its_connection_is_set_up_is_gone_all_the_same():
     run(main)
     for near, _ in pairs:
         near.close()
+
+
+def test_a_pump_that_closes_takes_along_who_has_just_come():
+    near, far = socket.socketpair()
+
+    async def main(serve) -> None:
+        pump = AioPump(lambda listener, stream: Brittle())
+        pump._welcome(Door(SocketEnd(far)))
+        await pump.close()
+        assert pump.stats()["connections"] == 0
+        near.setblocking(False)
+        assert await asyncio.get_running_loop().sock_recv(near, 1) == b""
+
+    run(main)
+    near.close()
