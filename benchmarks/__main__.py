@@ -19,7 +19,7 @@ from benchmarks.measure import ROWS, measure, median
 
 HERE = Path(__file__).parent
 PAGE = HERE / "README.md"
-WAITING = "Waiting, connections, import"  # titles of sections
+WAITING = "Waiting, connections, access, import"  # titles of sections
 GOALS = "Goals"
 Results = dict[str, dict[str, list[float]]]
 

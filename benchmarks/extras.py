@@ -1,4 +1,4 @@
-"""What is not calls per second: idle processor time, the cost of connections, import time."""
+"""What is not calls per second: idle processor time, the cost of connections, authorization, import time."""
 
 import os
 import socket
@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 
 import rpcx
+from benchmarks.access import access
 from rpcx.protocol.frames import Kind, frame
 from rpcx.protocol.handshake import MAGIC, Offer
 
@@ -155,5 +156,6 @@ EXTRAS: dict[str, Callable[[], dict[str, float]]] = {
     "idle": idle,
     "connections": connections,
     "connect": connect,
+    "access": access,
     "import": imports,
 }

@@ -271,9 +271,10 @@ def _listening() -> list[tuple[str, int, int, str]]:
     import psutil
 
     found = []
-    for process in psutil.process_iter(["pid", "name", "uids", "cmdline"]):
+    for process in psutil.process_iter(["pid", "exe", "uids", "cmdline"]):
         uids = process.info["uids"]
-        if uids is None or uids.effective != os.geteuid() or not str(process.info["name"]).startswith("python"):
+        runs = Path(process.info["exe"] or "").name.lower()  # the process of a script is called `rpcx`, as the script
+        if uids is None or uids.effective != os.geteuid() or not runs.startswith("python"):
             continue
         try:
             connections = process.net_connections("tcp")

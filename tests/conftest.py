@@ -205,8 +205,19 @@ class SkipWatch:
                 terminalreporter.line(line)
 
 
+# --- attacks at full size -----------------------------------------------------------------------------------
+
+LONG_SECONDS = 4 * 3600.0  # for one test then: a million messages take minutes, not the minute of every day
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--long", action="store_true", help="attacks at full size")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.getoption("--long"):
+        for item in items:
+            item.add_marker(pytest.mark.timeout(LONG_SECONDS))
 
 
 def pytest_configure(config: pytest.Config) -> None:

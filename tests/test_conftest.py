@@ -64,6 +64,14 @@ def test_passes(): ...
 """
 
 
+SLOW = """
+import time
+
+def test_that_takes_its_time():
+    time.sleep(1.5)
+"""
+
+
 def run(folder: Path, source: str, *options: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """pytest over ``source`` under this suite's conftest."""
     conftest = CONFTEST.read_text()
@@ -115,6 +123,11 @@ def test_in_ci_a_skipped_module_fails_the_run(tmp_path, workers):
 
 def test_outside_of_ci_skipping_is_allowed(tmp_path):
     assert run(tmp_path, SKIPS, "-p", "no:xdist").returncode == 0
+
+
+def test_attacks_at_full_size_may_take_longer_than_a_test_of_every_day(tmp_path):
+    assert run(tmp_path, SLOW, "-p", "no:xdist", "-o", "timeout=1").returncode != 0
+    assert run(tmp_path, SLOW, "-p", "no:xdist", "-o", "timeout=1", "--long").returncode == 0
 
 
 def test_named_pipes_of_tests_have_a_private_directory_with_a_short_path(runtime_directory):

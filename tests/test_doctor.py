@@ -2,6 +2,8 @@
 
 import datetime
 import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -125,6 +127,28 @@ def test_what_is_open_to_the_network_is_told():
     with socket.create_server(("0.0.0.0", 0)) as server:
         port = server.getsockname()[1]
         assert any(name == f"0.0.0.0:{port}" for _, name, _ in troubles(doctor.open_ports()))
+
+
+SERVING = """#!{python}
+import socket
+with socket.create_server(("0.0.0.0", 0)) as door:
+    print(door.getsockname()[1], flush=True)
+    input()
+"""
+
+
+def test_a_program_that_is_started_by_its_own_name_is_found_too(tmp_path):
+    """As `rpcx serve` is: to the system such a process is called like the script."""
+    script = tmp_path / "shopd"
+    script.write_text(SERVING.format(python=sys.executable))
+    script.chmod(0o700)
+    with subprocess.Popen([script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as program:
+        port = int(program.stdout.readline())
+        found = [each for each in doctor._listening() if each[1] == port]
+        program.communicate("\n")
+    ((address, _, pid, command),) = found
+    assert (address, pid) == ("0.0.0.0", program.pid)
+    assert "python" in command
 
 
 CONFIG = """

@@ -33,6 +33,7 @@ class AioLink(asyncio.Protocol):
         self._pump = pump
         self._stream = stream  # kept, so that its socket is closed with it
         self._transport: asyncio.Transport | None = None  # set when connected
+        self._aborted = False  # it is to be closed, also if it is not connected yet
         self._timer: asyncio.TimerHandle | None = None
         self._lingering: asyncio.TimerHandle | None = None  # while it closes, and its peer takes what is left
         self._batching = False  # running what one read brought; sends wait for the end
@@ -46,7 +47,7 @@ class AioLink(asyncio.Protocol):
 
     def connection_made(self, transport: Any) -> None:  # asyncio's BaseTransport
         self._transport = transport
-        if self.session.finished:  # evicted before it was connected here
+        if self._aborted:  # evicted before it was connected here
             transport.abort()
             return
         self.session.attach(self, self._loop.time())
@@ -163,6 +164,7 @@ class AioLink(asyncio.Protocol):
 
     def abort(self) -> None:
         """Close without sending what waits; from the loop's thread."""
+        self._aborted = True
         if self._transport is not None:
             self._transport.abort()
 
@@ -176,7 +178,10 @@ class AioLink(asyncio.Protocol):
     def _close(self) -> None:
         """Close when what waits has been sent; or without that after a while, if its peer does not take it."""
         transport = self._transport
-        if transport is None or transport.is_closing():
+        if transport is None:
+            self._aborted = True  # when it is connected
+            return
+        if transport.is_closing():
             return
         transport.close()
         if transport.get_write_buffer_size():
@@ -306,14 +311,21 @@ class AioPump:
 
     async def add(self, stream: Any, session: Session, *, accepted: bool = False) -> AioLink:  # has a .socket
         """Serve a connection from now on."""
-        link = AioLink(stream, session, self)
-        self._links.add(link)
+        link = self._linked(stream, session)
         if accepted:
-            await self._loop.connect_accepted_socket(lambda: link, stream.socket)
-            self._arm()  # its listener may have a timer while somebody is connected
+            await self._take_up(link, stream)
         else:
             await self._loop.create_connection(lambda: link, sock=stream.socket)
         return link
+
+    def _linked(self, stream: Any, session: Session) -> AioLink:
+        link = AioLink(stream, session, self)
+        self._links.add(link)
+        return link
+
+    async def _take_up(self, link: AioLink, stream: Any) -> None:
+        await self._loop.connect_accepted_socket(lambda: link, stream.socket)
+        self._arm()  # its listener may have a timer while somebody is connected
 
     def listen(self, listener: Listener) -> None:
         """Accept streams from now on."""
@@ -368,7 +380,8 @@ class AioPump:
             if session is None:
                 stream.close()
                 continue
-            task = self._loop.create_task(self.add(stream, session, accepted=True))
+            link = self._linked(stream, session)  # at once: who has just come is the first to be evicted
+            task = self._loop.create_task(self._take_up(link, stream))
             self._welcomes.add(task)
             task.add_done_callback(self._welcomes.discard)
 

@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from rpcx.security.files import create_private, private_directory, write_private
-from rpcx.security.identity import key_pem, leaf_builder, private_key
+from rpcx.security.identity import ILLEGIBLE, key_pem, leaf_builder, legible, private_key
 from rpcx.security.records import checked_name, is_authority
 
 LONGEST_DAYS: Final = 30  # that a leaf is good for
@@ -50,7 +50,7 @@ class Authority:
         leaf = x509.load_der_x509_certificate(certificate_der)
         try:
             leaf.verify_directly_issued_by(self.parsed)
-        except (ValueError, TypeError, InvalidSignature):
+        except (ValueError, TypeError, InvalidSignature, *ILLEGIBLE):
             return None
         for each in (leaf, self.parsed):
             if not each.not_valid_before_utc <= now <= each.not_valid_after_utc:
@@ -66,9 +66,10 @@ class Authority:
 
 def read_authority(realm: str, pem: bytes) -> Authority:
     """The authority of ``realm``. Raises ValueError: it is none, or one that may sign other authorities."""
-    certificate = x509.load_pem_x509_certificate(pem)
     try:
-        basic = certificate.extensions.get_extension_for_class(x509.BasicConstraints).value
+        with legible():
+            certificate = x509.load_pem_x509_certificate(pem)
+            basic = certificate.extensions.get_extension_for_class(x509.BasicConstraints).value
     except x509.ExtensionNotFound:
         raise ValueError("the certificate does not say that it is an authority's") from None
     if not basic.ca or basic.path_length != 0:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from rpcx.errors import AccessDenied
@@ -57,8 +57,9 @@ def read_card(text: bytes) -> Card:
         raise ValueError("the key card is cut off")
     certificate = data[HEAD.size : end]
     try:
-        signer, fingerprint = x509.load_der_x509_certificate(certificate).public_key(), fingerprint_of(certificate)
-    except (ValueError, x509.InvalidVersion, UnsupportedAlgorithm):
+        fingerprint = fingerprint_of(certificate)
+        signer = x509.load_der_x509_certificate(certificate).public_key()  # which was just read
+    except ValueError:
         raise ValueError("the key card holds no certificate") from None
     if not isinstance(signer, Ed25519PublicKey):
         raise ValueError("the key card's identity is no Ed25519 key")  # noqa: TRY004  # of a stranger's bytes

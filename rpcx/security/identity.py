@@ -11,11 +11,14 @@ import getpass
 import hashlib
 import os
 import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
@@ -27,6 +30,10 @@ if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes
 
 HOME: Final = "RPCX_HOME"  # environment: where keys are
+#: What `cryptography` says of a certificate besides ValueError.
+ILLEGIBLE: Final = (
+    UnsupportedAlgorithm, x509.InvalidVersion, x509.DuplicateExtension, x509.UnsupportedGeneralNameType,
+)  # fmt: skip
 YEARS: Final = 10  # that an identity is good for
 CERTIFICATE: Final = "identity.crt"
 KEY: Final = "identity.key"
@@ -77,9 +84,19 @@ def own_name() -> str:
     return f"{user}@{socket.gethostname()}"
 
 
+@contextmanager
+def legible() -> Iterator[None]:
+    """Whatever is wrong with a certificate that is read within is a ValueError."""
+    try:
+        yield
+    except ILLEGIBLE as error:
+        raise ValueError(f"a certificate that cannot be read: {error}") from error
+
+
 def fingerprint_of(certificate_der: bytes) -> str:
     """``sha256:…`` of a certificate's public key. Raises ValueError when it is no certificate."""
-    return public_fingerprint(x509.load_der_x509_certificate(certificate_der).public_key())
+    with legible():
+        return public_fingerprint(x509.load_der_x509_certificate(certificate_der).public_key())
 
 
 def public_fingerprint(public: "CertificatePublicKeyTypes") -> str:

@@ -32,7 +32,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from rpcx.errors import AuthenticationFailed, NotSent
-from rpcx.security.identity import Identity, own_identity, private_key
+from rpcx.security.identity import Identity, legible, own_identity, private_key
 from rpcx.security.keyring import trust
 from rpcx.security.records import TrustedKey, trusted_key
 
@@ -183,7 +183,7 @@ class _Talk:
             self._begun += piece
         line, _, self._begun = self._begun.partition(b"\n")
         try:
-            fields = json.loads(line)
+            fields = json.loads(line.decode())  # bytes would be searched for UTF-16 and UTF-32
         except RecursionError:
             raise ValueError("nested too deep") from None
         if not isinstance(fields, dict):
@@ -193,7 +193,8 @@ class _Talk:
     def meet(self, fields: dict[str, Any]) -> None:
         """Take in who the other says it is."""
         self._their_nonce = _bytes(fields, "nonce")
-        certificate = x509.load_der_x509_certificate(_bytes(fields, "certificate"))
+        with legible():
+            certificate = x509.load_der_x509_certificate(_bytes(fields, "certificate"))
         self._theirs = trusted_key(certificate.public_bytes(Encoding.PEM))
 
     def proof(self, direction: bytes) -> dict[str, str]:

@@ -203,7 +203,7 @@ def follow_rotation(directory: Path, statement: bytes, now: datetime.datetime | 
 
 def _read_statement(statement: bytes) -> tuple[str, bytes, bytes]:
     try:
-        fields = json.loads(statement)
+        fields = json.loads(statement.decode())  # bytes would be searched for UTF-16 and UTF-32
         old = _checked_fingerprint(fields["old"])
         new, signature = (base64.b64decode(fields[name], validate=True) for name in ("new", "signature"))
         fingerprint_of(new)

@@ -17,7 +17,7 @@ from typing import Final
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from rpcx.security.identity import fingerprint_of
+from rpcx.security.identity import fingerprint_of, legible
 
 NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@+-]{0,63}")  # of principals, roles and realms: also a file's name
 BLOCK: Final = re.compile(rb"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----\n?", re.DOTALL)
@@ -80,8 +80,10 @@ def trusted_key(pem: bytes, until: datetime.datetime | None = None) -> TrustedKe
 
     An end's certificate is trusted as it stands. One of an authority would make everybody it signs trusted too.
     """
-    certificate = x509.load_pem_x509_certificate(pem)
-    if is_authority(certificate):
+    with legible():
+        certificate = x509.load_pem_x509_certificate(pem)
+        signs = is_authority(certificate)
+    if signs:
         raise ValueError("the certificate is an authority's (CA:TRUE); trust it with: rpcx keys ca trust")
     der = certificate.public_bytes(Encoding.DER)
     return TrustedKey(der, fingerprint_of(der), until)

@@ -24,7 +24,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from rpcx.errors import AccessDenied
 from rpcx.security.authority import DEVELOPMENT, Authority, read_authority
 from rpcx.security.files import read_private, write_private
-from rpcx.security.identity import fingerprint_of, own_identity
+from rpcx.security.identity import fingerprint_of, legible, own_identity
 from rpcx.security.records import Record, TrustedKey, checked_name, read_record
 
 log = logging.getLogger("rpcx.security")
@@ -237,7 +237,8 @@ class TrustStore:
 
 
 def _issuer(certificate: bytes, realm: str) -> Issuer:
-    key = x509.load_der_x509_certificate(certificate).public_key()
+    with legible():
+        key = x509.load_der_x509_certificate(certificate).public_key()
     if not isinstance(key, Ed25519PublicKey):
         raise ValueError(f"tokens are signed by Ed25519 keys, not by a {type(key).__name__}")  # noqa: TRY004  # a file's
     return Issuer(key, realm)

@@ -12,6 +12,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 PROGRAM = '''
+import ast
 import linecache
 import logging
 import sys
@@ -34,6 +35,12 @@ def underlines(frame):
     return by in ("_extract_caret_anchors_from_line_segment", "_should_show_carets")
 
 
+def reads_a_literal(frame):
+    """Whether it is `ast.literal_eval`, which makes a tree of a text of serpent's and no code of the tree."""
+    by = frame.f_back.f_code if frame.f_back is not None else None
+    return by is ast.literal_eval.__code__ and frame.f_code is ast.parse.__code__
+
+
 def looks_for_its_line(event, args):
     """Whether it is Python, which cannot parse a text of serpent's and looks for the line in a file of its name."""
     return event == "open" and args[0] == "<unknown>"  # since 3.12, to quote it in the SyntaxError
@@ -42,7 +49,7 @@ def looks_for_its_line(event, args):
 def hook(event, args):
     if not listening or not event.startswith(FORBIDDEN) or looks_for_its_line(event, args):
         return
-    if not (event == "compile" and underlines(sys._getframe(1))):
+    if not (event == "compile" and (underlines(sys._getframe(1)) or reads_a_literal(sys._getframe(1)))):
         seen.append((event, repr(args)[:200]))
 
 

@@ -8,7 +8,7 @@ import threading
 import pytest
 
 from rpcx.drivers.aio import AioPump
-from rpcx.errors import ProtocolError
+from rpcx.errors import ConnectionLost, ProtocolError
 from tests.drivers.toy import Brittle, LineSession, SocketEnd
 
 
@@ -208,3 +208,64 @@ def test_a_session_that_fails_on_what_it_gets_ends_alone(caplog):
 
     run(main)
     assert "made this side fail" in caplog.text
+
+
+class Door:
+    """A listener at which somebody has just come."""
+
+    url = "toy://door"
+
+    def __init__(self, *streams: SocketEnd) -> None:
+        self._streams = [*streams]
+
+    def filenos(self) -> list[int]:
+        return []
+
+    def accept(self) -> SocketEnd | None:
+        return self._streams.pop(0) if self._streams else None
+
+    def close(self) -> None: ...
+
+
+def test_who_is_evicted_before_its_connection_is_set_up_is_gone_all_the_same():
+    """Both come in one turn of the loop, which has set up neither; the second is let in for the first."""
+    pairs = [socket.socketpair() for _ in range(2)]
+    sessions = [Brittle(), Brittle()]
+    coming = iter(sessions)
+
+    async def main(serve) -> None:
+        def accept(listener, stream) -> Brittle:
+            session = next(coming)
+            if session is sessions[1]:
+                pump.evict(sessions[0], ConnectionLost("evicted"))
+            return session
+
+        pump, loop = AioPump(accept), asyncio.get_running_loop()
+        pump._welcome(Door(*(SocketEnd(far) for _, far in pairs)))
+        for near, _ in pairs:
+            near.setblocking(False)
+        assert await loop.sock_recv(pairs[0][0], 1) == b""
+        assert str(sessions[0].ended) == "evicted"
+        await loop.sock_sendall(pairs[1][0], b"a\n")
+        assert await loop.sock_recv(pairs[1][0], 10) == b"A\n"
+        assert pump.stats()["connections"] == 1
+        await pump.close()
+
+    run(main)
+    for near, _ in pairs:
+        near.close()
+
+
+def test_a_pump_that_closes_takes_along_who_has_just_come():
+    near, far = socket.socketpair()
+
+    async def main(serve) -> None:
+        pump = AioPump(lambda listener, stream: Brittle())
+        pump._welcome(Door(SocketEnd(far)))
+        await pump.close()
+        assert pump.stats()["connections"] == 0
+        near.setblocking(False)
+        assert await asyncio.get_running_loop().sock_recv(near, 1) == b""
+
+    run(main)
+    near.close()

@@ -15,7 +15,7 @@ from pathlib import Path
 import atheris
 
 with atheris.instrument_imports(include=["rpcx"]):
-    from tests.fuzz.targets import TARGETS
+    from tests.fuzz.targets import TARGETS, file_of, kept
 
 LARGEST = 512  # bytes of what is kept
 MOST_KEPT = 100
@@ -47,14 +47,14 @@ def main() -> None:
 
 
 def keep(name: str, options: list[str]) -> None:
-    """Search, and write down the smallest of what reached something new."""
+    """Search, and write down the smallest of what reached something new, behind what was written down before."""
     with tempfile.TemporaryDirectory(prefix="rpcx-fuzz-") as found:
         subprocess.run([sys.executable, "-m", "tests.fuzz", name, *options, found], check=True, env=os.environ)
         new = {file.read_bytes() for file in Path(found).iterdir()} - set(TARGETS[name][1])
-    corpus = Path(__file__).with_name("corpus") / f"{name}.txt"
-    corpus.parent.mkdir(exist_ok=True)
-    kept = sorted(new, key=lambda data: (len(data), data))[:MOST_KEPT]
-    corpus.write_text("".join(base64.b64encode(data).decode() + "\n" for data in kept if len(data) <= LARGEST))
+    before = kept(name)
+    small = sorted((data for data in new if len(data) <= LARGEST), key=lambda data: (len(data), data))
+    all_kept = before + small[: max(0, MOST_KEPT - len(before))]
+    file_of(name).write_text("".join(base64.b64encode(data).decode() + "\n" for data in all_kept))
 
 
 main()

@@ -35,9 +35,10 @@ from rpcx.security.cards import read_card
 from rpcx.security.compact import claims_of
 from rpcx.security.compact import parse as parse_token
 from rpcx.security.envelope import EnvelopeRefused, Header
-from rpcx.security.records import read_record
 from rpcx.sinks.formatters import JsonFormatter, MsgpackFormatter
 from rpcx.sinks.values import Values
+from tests.fuzz import keys
+from tests.fuzz import pyro as pyro_parsers
 from tests.interop.dotnet import soap_vectors, vectors
 from tests.interop.dotnet.shop import Values as Echoing
 
@@ -88,11 +89,6 @@ def json_(data: bytes) -> None:
 def url(data: bytes) -> None:
     """A URL, as a user types it."""
     allowing(ValueError, lambda: parse(data.decode("utf-8", "replace")))
-
-
-def record(data: bytes) -> None:
-    """A file of trusted keys."""
-    allowing(ValueError, lambda: read_record(data))
 
 
 def token(data: bytes) -> None:
@@ -228,6 +224,11 @@ def http(data: bytes) -> bytes:
     return said
 
 
+def pyro(data: bytes) -> bytes:
+    """Pyro5's messages, to a host with objects; what it answered."""
+    return pyro_parsers.talk(HOST._realm, Link(), data)
+
+
 HEAD = b"POST %s HTTP/1.1\r\nHost: localhost\r\nSOAPAction: a\r\nContent-Type: text/xml\r\n"
 
 
@@ -307,7 +308,7 @@ TARGETS: dict[str, tuple[Callable[[bytes], object], list[bytes]]] = {
         url,
         [b"tcp://127.0.0.1:4000/bank?key=sha256:x", b"pipe://bank/x", b"tcp://[::1]:1", b"dotnet+tcp://h:1/a"],
     ),
-    "record": (record, [b"roles: a\n-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"]),
+    "record": (keys.record, [b"roles: a\n-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"]),
     "token": (token, TOKEN_SEEDS),
     "envelope": (sealed, [Header(1, 5, bytes(16), bytes(32), bytes(16), "queue").pack() + bytes(48 + 64)]),
     "card": (card, [b"rpcxcrd1" + bytes([1, 0, 3]) + b"abc" + bytes(32 + 64)]),
@@ -315,18 +316,28 @@ TARGETS: dict[str, tuple[Callable[[bytes], object], list[bytes]]] = {
     "dotnet": (dotnet, [request(body, "/app/bank") for body in RECORDED]),
     "soap": (soap, SOAP_SEEDS),
     "http": (http, HTTP_SEEDS),
+    "pyro": (pyro, pyro_parsers.SEEDS),
+    "pyro-values": (pyro_parsers.values, pyro_parsers.VALUE_SEEDS),
+    "tls": (keys.tls, [b"\x16\x03\x01"]),
+    "guest": (keys.guest, [b'{"certificate": "AAAA", "nonce": "AAAA", "proof": "AAAA", "signature": "AAAA"}\n']),
+    "statement": (keys.statement, [b'{"old": "sha256:x", "new": "AAAA", "signature": "AAAA"}']),
     "endpoint": (endpoint, ENDPOINT_SEEDS),
 }
 
 
-def _kept(target: str) -> list[bytes]:
+def file_of(target: str) -> Path:
+    """Where it is kept."""
+    return Path(__file__).with_name("corpus") / f"{target}.txt"
+
+
+def kept(target: str) -> list[bytes]:
     """What an earlier search found worth keeping: a line each, in base64."""
-    file = Path(__file__).with_name("corpus") / f"{target}.txt"
+    file = file_of(target)
     return [base64.b64decode(line) for line in file.read_text().split()] if file.exists() else []
 
 
 for _target, (_, _seeds) in TARGETS.items():
-    _seeds += _kept(_target)
+    _seeds += kept(_target)
 
 
 def mutants(target: str, number: int, seed: int = 5) -> list[bytes]:
@@ -338,6 +349,8 @@ def mutants(target: str, number: int, seed: int = 5) -> list[bytes]:
         data = mutated(chance.choice(seeds), chance, HEADER.size)
         if target == "http" and count % 2:
             data = posted(mutated(chance.choice(SOAP_DOCUMENTS), chance, HEADER.size))
+        if target == "pyro" and count % 2:
+            data = pyro_parsers.with_its_length(data)
         if target == "endpoint" and count % 2 and len(data) > HEADER.size:
             data = (len(data) - HEADER.size).to_bytes(4, "big") + data[4:]
         made.append(data)

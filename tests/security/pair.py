@@ -7,8 +7,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from rpcx.abc import PeerFacts
+from rpcx.security.identity import self_signed
 from rpcx.security.sides import ClientSide, ServerSide
 from rpcx.security.tls import TlsSession
 
@@ -164,6 +167,14 @@ def shaken(client: ssl.SSLContext, end: End) -> ssl.SSLError | None:
                 end.gets(said)
             return error
     return None
+
+
+def odd_certificate() -> bytes:
+    """One (DER) of a version that nobody knows, which `cryptography` refuses by an error that is no ValueError."""
+    der = self_signed(Ed25519PrivateKey.generate()).public_bytes(Encoding.DER)
+    third, odd = b"\xa0\x03\x02\x01\x02", b"\xa0\x03\x02\x01\x07"
+    assert der.count(third) == 1
+    return der.replace(third, odd)
 
 
 def only_a_hello(said: bytes) -> bool:

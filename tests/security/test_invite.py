@@ -1,5 +1,6 @@
 """Two users exchange keys by a code."""
 
+import base64
 import json
 import socket
 import threading
@@ -12,6 +13,7 @@ from rpcx.security import invite
 from rpcx.security.identity import own_identity
 from rpcx.security.invite import Invitation, accept, new_code
 from rpcx.security.trust import TrustStore
+from tests.security.pair import odd_certificate
 
 HERE = ("127.0.0.1", 0)
 
@@ -151,6 +153,7 @@ def test_a_key_that_is_shown_must_be_had(tmp_path, monkeypatch):
     b"GET / HTTP/1.1\r\n\r\n", b"\n", b"[]\n", b"{}\n", b"[" * 8000 + b"\n", b"x" * 20_000, b"\xff\xfe\n", b"",
     b'{"certificate": 5, "nonce": null, "proof": "", "signature": ""}\n',
     b'{"certificate": "AAAA", "nonce": "AAAA", "proof": "AAAA", "signature": "AAAA"}\n',
+    json.dumps({"certificate": base64.b64encode(odd_certificate()).decode(), "nonce": "AAAA"}).encode() + b"\n",
 ])  # fmt: skip
 def test_nonsense_spoils_nothing(tmp_path, bytes_):
     with invited(tmp_path / "host") as invitation:

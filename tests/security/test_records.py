@@ -1,5 +1,6 @@
 """The text of a trust file."""
 
+import base64
 import datetime
 
 import pytest
@@ -59,6 +60,22 @@ def test_a_file_without_a_certificate_is_an_error(text):
 def test_nonsense_in_place_of_a_certificate_is_an_error():
     with pytest.raises(ValueError):
         read_record(b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n")
+
+
+@pytest.mark.filterwarnings("ignore::cryptography.utils.CryptographyDeprecationWarning")
+def test_a_changed_bit_of_a_certificate_makes_another_or_a_value_error():
+    """Whatever else `cryptography` raises: a file that cannot be read must not hide the others."""
+    der = self_signed(Ed25519PrivateKey.generate()).public_bytes(Encoding.DER)
+    refused: set[str] = set()
+    for bit in range(8 * len(der)):
+        changed = bytearray(der)
+        changed[bit // 8] ^= 1 << bit % 8
+        text = b"-----BEGIN CERTIFICATE-----\n" + base64.encodebytes(changed) + b"-----END CERTIFICATE-----\n"
+        try:
+            assert read_record(text).keys
+        except ValueError as error:
+            refused.add(type(error.__cause__).__name__)
+    assert refused >= {"UnsupportedAlgorithm", "InvalidVersion"}, "what is no ValueError by itself was among them"
 
 
 def test_an_authority_is_not_trusted_as_an_end(tmp_path):

@@ -4,6 +4,7 @@ import datetime
 import logging
 import os
 import shutil
+import ssl
 
 import pytest
 
@@ -13,7 +14,7 @@ from rpcx.security.authority import found_authority, issue
 from rpcx.security.identity import own_identity
 from rpcx.security.records import Record, trusted_key, write_record
 from rpcx.security.trust import LOOK_SECONDS, TrustStore
-from tests.security.pair import trust
+from tests.security.pair import odd_certificate, trust
 
 NOON = datetime.datetime(2026, 12, 7, 12, tzinfo=datetime.UTC)
 
@@ -100,6 +101,7 @@ def test_a_key_that_is_replaced_ends_in_time(tmp_path):
     lambda file: file.chmod(0o666),
     lambda file: file.write_bytes(b"nonsense"),
     lambda file: (file.rename(file.with_suffix(".real")), file.symlink_to(file.with_suffix(".real"))),
+    lambda file: file.write_text(ssl.DER_cert_to_PEM_cert(odd_certificate())),
 ])  # fmt: skip
 def test_a_file_that_cannot_be_used_trusts_nobody_and_stops_no_other(tmp_path, caplog, spoil):
     trust(tmp_path / "a", tmp_path / "c", "bob")
