@@ -12,6 +12,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 PROGRAM = '''
+import ast
 import linecache
 import logging
 import sys
@@ -34,6 +35,11 @@ def underlines(frame):
     return by in ("_extract_caret_anchors_from_line_segment", "_should_show_carets")
 
 
+def makes_a_tree(frame):
+    """Whether it is `ast.parse`, for serpent's literals, whose every token was looked at before: of a tree nothing runs."""
+    return frame.f_code is ast.parse.__code__ and frame.f_locals["flags"] & ast.PyCF_ONLY_AST
+
+
 def looks_for_its_line(event, args):
     """Whether it is Python, which cannot parse a text of serpent's and looks for the line in a file of its name."""
     return event == "open" and args[0] == "<unknown>"  # since 3.12, to quote it in the SyntaxError
@@ -42,7 +48,7 @@ def looks_for_its_line(event, args):
 def hook(event, args):
     if not listening or not event.startswith(FORBIDDEN) or looks_for_its_line(event, args):
         return
-    if not (event == "compile" and underlines(sys._getframe(1))):
+    if not (event == "compile" and (underlines(sys._getframe(1)) or makes_a_tree(sys._getframe(1)))):
         seen.append((event, repr(args)[:200]))
 
 

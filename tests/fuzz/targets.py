@@ -9,6 +9,7 @@ import datetime
 import json
 import random
 import re
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -27,9 +28,18 @@ from rpcx.interop.dotnet.framing import Frame, Frames, Operation, request
 from rpcx.interop.dotnet.http_wire import HttpClientWire, HttpServerWire
 from rpcx.interop.dotnet.reader import read as read_nrbf
 from rpcx.interop.dotnet.server import ServerSession
+from rpcx.interop.pyro import message as pyro_messages
+from rpcx.interop.pyro.client import UNNAMED, ClientSession
+from rpcx.interop.pyro.daemon import daemon_of
+from rpcx.interop.pyro.message import Message
+from rpcx.interop.pyro.serializers import ALL as PYRO_SERIALIZERS
+from rpcx.interop.pyro.server import ServerSession as PyroServerSession
 from rpcx.protocol.connection import BATCH, BURST, CALL, ONEWAY, RELEASE, Connection
 from rpcx.protocol.frames import HEADER, FrameReader
 from rpcx.protocol.handshake import MAGIC, Limits, Offer
+from rpcx.remoting.pending import Pending
+from rpcx.remoting.proxy import dynamic_method
+from rpcx.remoting.references import Reference
 from rpcx.security import envelope as envelopes
 from rpcx.security.cards import read_card
 from rpcx.security.compact import claims_of
@@ -187,6 +197,8 @@ class Link:
 
 HOST = rpcx.Host(limits=LIMITS)
 HOST.register(Bank, Echoing)
+PYRO_DAEMON = daemon_of(HOST._realm)
+PYRO_DAEMON.locations.append("192.0.2.2:2")
 
 
 def endpoint(data: bytes) -> int:
@@ -244,6 +256,67 @@ def soap(data: bytes) -> None:
     allowing(RpcxError, lambda: soap_formatter(None).read_return(document))
 
 
+PYRO_HELLO = pyro_messages.write(Message(pyro_messages.CONNECT, 1, 0, b"{'handshake': 'x', 'object': 'bank'}"))
+PYRO_WELCOME = pyro_messages.write(Message(pyro_messages.CONNECT_OK, 1, 0, b"{'handshake': 'x', 'meta': {}}"))
+PYRO_REFUSALS = (RpcxError, ValueError, AttributeError, TypeError)  # what is no value, no method, no argument
+
+
+class StrictPyro(PyroServerSession):
+    """Answers refusals, and nothing else that goes wrong."""
+
+    def _refuse(self, request: Message, error: Exception, *, oneway: bool) -> None:
+        if not isinstance(error, PYRO_REFUSALS):
+            raise error
+        super()._refuse(request, error, oneway=oneway)
+
+
+def pyro(data: bytes) -> bytes:
+    """Pyro5's messages to a host with objects, before and behind the handshake; what the host answered."""
+    said = b""
+    for pieces in ((data,), (PYRO_HELLO, data)):
+        session, link = StrictPyro(PYRO_DAEMON, Link.facts), Link()
+        session.attach(link, 0.0)
+        for piece in pieces:
+            for job in session.receive(piece, 0.0):
+                link.spawn(job)
+                said += b"".join(session.outgoing())
+        said += b"".join(session.outgoing())
+        session.lost(rpcx.ConnectionLost("the end"))
+    return said
+
+
+def pyro_answer(data: bytes) -> bool:
+    """The same from a daemon that is called; whether it made an answer of them."""
+    client = ClientSession(PYRO_DAEMON, parse("pyro://127.0.0.1:1"), Link.facts)
+    client.attach(Link(), 0.0)
+    reference, method, pending = Reference(client, "bank", UNNAMED), dynamic_method("anything"), Pending()
+    client._request("bank", method, (), {}, 0, pending)
+    client.receive(PYRO_WELCOME, 0.0)
+    client.receive(data, 0.0)
+    answered = pending.arrived
+    client.lost(rpcx.ConnectionLost("the end"))
+    raised = Exception if pending.kind & pyro_messages.EXCEPTION else RpcxError  # what the daemon said it raised
+    allowing(raised, lambda: client.result(pending, reference, method))
+    return answered
+
+
+def asked(name: str, method: str, *args: object, flags: int = 0, serializer: str = "serpent") -> bytes:
+    """A call as Pyro5 writes it."""
+    chosen = PYRO_SERIALIZERS[serializer]
+    tree: object = [name, method, list(args), {}]
+    if serializer == "json":
+        tree = {"object": name, "method": method, "params": list(args), "kwargs": {}}
+    return pyro_messages.write(Message(pyro_messages.INVOKE, chosen.number, 1, chosen.dumps(tree), flags))
+
+
+def answered(value: object, flags: int = 0, serializer: str = "serpent", **annotations: bytes) -> bytes:
+    """The answer to a client's first call."""
+    chosen = PYRO_SERIALIZERS[serializer]
+    return pyro_messages.write(
+        Message(pyro_messages.RESULT, chosen.number, 1, chosen.dumps(value), flags, dict(annotations))
+    )
+
+
 def envelope(kind: int, value: object, call_id: int = 1) -> bytes:
     """A frame with a message in it."""
     body, _ = MsgpackFormatter().encode(value, VALUES)
@@ -297,6 +370,39 @@ HTTP_SEEDS = [
     b"HTTP/1.1 500 Oops\r\nContent-Type: text/xml\r\nKeep-Alive: timeout=15,max=100\r\nContent-Length: 4\r\n\r\n<a/>",
 ]
 
+PYRO_VALUES: list[Any] = [
+    None, [True, -1, 1 << 80, 1.5, "ann"], {"a": {"b": [1]}}, {"x": 1, "at": "2026-01-02T03:04:05"},
+    {"__class__": "Pyro5.client.Proxy", "state": ["PYRO:bank@192.0.2.2:2", [], [], [], "hello", None]},
+    {"__class__": "Pyro5.core.URI", "state": ["PYRO", "bank", None, "192.0.2.1", 1]},
+    {"__class__": "datetime.datetime", "args": [2026]},
+]  # fmt: skip
+PYRO_FAULT = {
+    "__class__": "builtins.KeyError", "__exception__": True, "args": ["k"], "attributes": {"_pyroTraceback": ["line"]},
+}  # fmt: skip
+PYRO_SEEDS = [
+    *(asked("bank", "anything", value, serializer=name) for value in PYRO_VALUES for name in PYRO_SERIALIZERS),
+    asked("bank", "anything", b"\0", (1, 2), {1, 2}, 1j),
+    asked("bank", "anything", b"\0", 1j, 1 << 80, serializer="msgpack"),
+    asked("bank", "typed", {"x": 1}),
+    asked("bank", "audit", "x", flags=pyro_messages.ONEWAY),
+    asked("bank", "<batch>", ["anything", [1], {}], ["failing", ["x"], {}], flags=pyro_messages.BATCH),
+    asked("bank", "ticks", 3) + asked("Pyro.Daemon", "get_next_stream_item", "x"),
+    asked("Pyro.Daemon", "get_metadata", "bank"),
+    asked("bank", "__getattr__", "total"),
+    PYRO_HELLO,
+    pyro_messages.write(Message(pyro_messages.PING, 1, 1)),
+    pyro_messages.write(
+        Message(pyro_messages.INVOKE, 1, 1, zlib.compress(b"('bank', 'anything', (), {})"), pyro_messages.COMPRESSED)
+    ),
+]
+PYRO_ANSWERS = [
+    *(answered(value, serializer="serpent") for value in PYRO_VALUES),
+    answered((b"\0", {1, 2}, 1j)),
+    answered(PYRO_FAULT, pyro_messages.EXCEPTION),
+    answered(PYRO_FAULT, pyro_messages.EXCEPTION | pyro_messages.STREAM, STRM=b"an-id"),
+    pyro_messages.write(Message(pyro_messages.CONNECT_FAIL, 1, 0, b"'no'")),
+]
+
 TARGETS: dict[str, tuple[Callable[[bytes], object], list[bytes]]] = {
     "frames": (frames, [*FROM_VECTORS]),
     "handshake": (handshake, [*FROM_VECTORS]),
@@ -315,6 +421,8 @@ TARGETS: dict[str, tuple[Callable[[bytes], object], list[bytes]]] = {
     "dotnet": (dotnet, [request(body, "/app/bank") for body in RECORDED]),
     "soap": (soap, SOAP_SEEDS),
     "http": (http, HTTP_SEEDS),
+    "pyro": (pyro, PYRO_SEEDS),
+    "pyro_answer": (pyro_answer, PYRO_ANSWERS),
     "endpoint": (endpoint, ENDPOINT_SEEDS),
 }
 
@@ -340,5 +448,7 @@ def mutants(target: str, number: int, seed: int = 5) -> list[bytes]:
             data = posted(mutated(chance.choice(SOAP_DOCUMENTS), chance, HEADER.size))
         if target == "endpoint" and count % 2 and len(data) > HEADER.size:
             data = (len(data) - HEADER.size).to_bytes(4, "big") + data[4:]
+        if target.startswith("pyro") and count % 2 and len(data) > pyro_messages.HEADER.size:
+            data = data[:12] + (len(data) - pyro_messages.HEADER.size).to_bytes(4, "big") + data[16:]
         made.append(data)
     return made

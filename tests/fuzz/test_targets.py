@@ -8,7 +8,19 @@ from pathlib import Path
 import pytest
 
 from rpcx.protocol.connection import CALL
-from tests.fuzz.targets import HOST, TARGETS, endpoint, envelope, http, mutants, posted
+from tests.fuzz.targets import (
+    HOST,
+    TARGETS,
+    answered,
+    asked,
+    endpoint,
+    envelope,
+    http,
+    mutants,
+    posted,
+    pyro,
+    pyro_answer,
+)
 from tests.interop.dotnet import soap_vectors
 
 ROOT = Path(__file__).parents[2]
@@ -31,7 +43,14 @@ def test_the_host_of_the_target_really_answers():
     assert endpoint(envelope(CALL, ["bank", "anything", [1], None])) > 0
     assert b"EchoDictionaryResponse" in http(posted(soap_vectors.DICTIONARY))
     assert b"EchoPersonResponse" in http(posted(soap_vectors.PERSON))
+    assert b"(('ann',1),{})" in pyro(asked("bank", "anything", "ann", 1))
+    assert pyro_answer(answered("ann"))
     assert not HOST._realm.endpoints
+
+
+def test_make_fuzz_knows_every_target():
+    _, _, listed = (ROOT / "Makefile").read_text().partition("for target in $(or $(TARGET),")
+    assert set(listed.partition(")")[0].replace("\\", " ").split()) == TARGETS.keys()
 
 
 @pytest.mark.skipif(importlib.util.find_spec("atheris") is None, reason="this platform has no atheris")
