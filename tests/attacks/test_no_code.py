@@ -36,7 +36,7 @@ def underlines(frame):
 
 
 def makes_a_tree(frame):
-    """Whether it is `ast.parse`, for serpent's literals, whose every token was looked at before: of a tree nothing runs."""
+    """Whether it is `ast.parse`, for serpent's literals, whose every token was looked at: of a tree nothing runs."""
     return frame.f_code is ast.parse.__code__ and frame.f_locals["flags"] & ast.PyCF_ONLY_AST
 
 

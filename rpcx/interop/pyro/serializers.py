@@ -68,7 +68,7 @@ class Json:
         if data.count(b",") + data.count(b"[") + data.count(b"{") > VALUES:
             raise LimitExceeded(f"more than {VALUES} values in one message", limit="fixed.containers")
         try:
-            return json.loads(data)
+            return json.loads(data.decode())  # UTF-8 and no other: a guess would import its codec
         except RecursionError:
             raise LimitExceeded("lists are nested too deeply", limit="fixed.depth") from None
 
