@@ -109,6 +109,7 @@ def test_another_users_server_is_refused(name):
 def test_a_way_back_leads_to_sockets_of_that_kind_only():
     from rpcx.abc import PeerFacts
     from rpcx.interop.dotnet.channel import DotnetTcpChannel
+    from rpcx.interop.dotnet.http import DotnetHttpChannel
     from rpcx.interop.dotnet.ipc import DotnetIpcChannel
 
     peer = PeerFacts("dotnet+ipc", "ipc://x", pid=7)
@@ -120,3 +121,7 @@ def test_a_way_back_leads_to_sockets_of_that_kind_only():
     assert DotnetTcpChannel().way_back("tcp://192.0.2.7:5000/x", tcp).location == "127.0.0.1:5000"
     for url in ("unix:///x", "http://192.0.2.7:80", "tcp://", "tcp://host", "tcp://h:99999"):
         assert DotnetTcpChannel().way_back(url, tcp) is None
+    http = PeerFacts("dotnet+http", "[::1]:40000")
+    assert DotnetHttpChannel().way_back("http://192.0.2.7:5000/x", http).location == "[::1]:5000"
+    for url in ("tcp://192.0.2.7:80", "https://192.0.2.7:80", "http://host", "http://h:99999"):
+        assert DotnetHttpChannel().way_back(url, http) is None
