@@ -34,6 +34,7 @@ public class Client
                 case "lease": Lease(); break;
                 case "sponsor": Sponsor(); break;
                 case "radio": Radio(); break;
+                case "refuser": Refuse(); break;
                 case "listening": Listening(); break;
                 default: throw new Exception("no part " + part);
             }
@@ -311,6 +312,19 @@ public class Client
         Say("switched", Thrown(() => radio.Switched += listener.OnSwitched));
         radio.Switch();
         Say("heard", string.Join(",", listener.Heard));
+    }
+
+    class Refuser : MarshalByRefObject, IListener
+    {
+        public override object InitializeLifetimeService() { return null; }
+        public int Said(string text) { throw new OutOfStock(text, 7); }
+    }
+
+    static void Refuse()
+    {
+        ((IRadio)Activator.GetObject(typeof(IRadio), url + "/radio")).Listen(new Refuser());
+        Console.WriteLine("registered: yes");
+        Console.In.ReadLine();
     }
 
     static object Tried<T>(Func<T> function)
