@@ -22,11 +22,14 @@ from rpcx.errors import (
 from tests.interop.dotnet.shop import (
     Color,
     Counter,
+    Machine,
+    Manager,
     Node,
     OutOfStock,
     Person,
     Point,
     RemoteObjectDef,
+    Robot,
     Talk,
     Tiny,
     Values,
@@ -34,6 +37,7 @@ from tests.interop.dotnet.shop import (
 
 UTC = datetime.datetime(2024, 2, 29, 1, 2, 3, 456789, tzinfo=datetime.UTC)
 ANN = Person("Ann", 41, home=Point(5, 6), favourite=Color.Green)
+MANAGER = Manager("Cy", 50, favourite=Color.Green, level=3)
 SAMPLES: dict[str, list[Any]] = {
     "bool": [True, False], "byte": [255], "sbyte": [-128], "short": [-32768], "ushort": [65535], "int": [-(2**31)],
     "uint": [2**32 - 1], "long": [-(2**63)], "ulong": [2**64 - 1], "float": [1.5], "double": [3.14159, float("inf")],
@@ -45,10 +49,13 @@ SAMPLES: dict[str, list[Any]] = {
     "array_list": [[1, "b", 2.5, None]], "color": [Color.Blue], "tiny": [Tiny.One], "point": [Point(1, -2)],
     "points": [[Point(1, 2), Point(3, 4)]], "colors": [[Color.Red, Color.Blue]], "maybe": [5, None],
     "times": [[datetime.datetime(2001, 2, 3)]], "decimals": [[decimal.Decimal("1.5")]], "node": [Node(1, Node(2))],
-    "person": [ANN], "people": [[ANN, Person("Bob")]], "register": [{uuid.uuid4(): ANN}, {}],
+    "person": [ANN, MANAGER], "people": [[ANN, Person("Bob")]], "register": [{uuid.uuid4(): ANN}, {}],
     "cube": [[[[1, 2], [3, 4]], [[5, 6], [7, 8]]]], "lists": [{"a": [1, 2], "b": []}], "persons": [[ANN, None]],
     "point_list": [[Point(1, 2)], []], "words": [[["a", "b"], [None, "a"]]], "marks": [{Color.Blue: Point(7, 8)}],
-    "object": [5, 2**40, "five", True, 1.5, UTC, Color.Blue, Point(1, 2), [1, "b", None], None],
+    "object": [
+        Robot(1, "acme", 4, 2), Machine(1, "acme", 4), 5, 2**40, "five", True, 1.5, UTC, Color.Blue, Point(1, 2),
+        [1, "b", None], None,
+    ],
 }  # fmt: skip
 
 
