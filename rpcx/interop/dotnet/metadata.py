@@ -59,6 +59,7 @@ class TypeInfo:
     base: str = ""  # its class's name; empty: an interface
     interface: bool = False
     serializable: bool = False
+    interfaces: list[str] = field(default_factory=list)  # that an interface extends, all of them
     fields: list[FieldInfo] = field(default_factory=list)
     values: list[tuple[str, int]] = field(default_factory=list)  # of an enum
     methods: list[MethodInfo] = field(default_factory=list)
@@ -89,6 +90,9 @@ class _Reading:
             row.Parent.row_index: (row.Type, row.Value.value)
             for row in constants if type(row.Parent.row).__name__ == "FieldRow"
         }  # fmt: skip
+        self._extended: dict[int, list[str]] = {}  # names of interfaces by the number of a type
+        for row in tables.InterfaceImpl.rows if tables.InterfaceImpl is not None else []:
+            self._extended.setdefault(row.Class.row_index, []).append(_full_name(row.Interface.row))
         attributes = tables.CustomAttribute.rows if tables.CustomAttribute is not None else []
         self._oneway = {
             row.Parent.row_index
@@ -97,11 +101,13 @@ class _Reading:
         }
 
     def types(self) -> list[TypeInfo]:
-        return [self._type(row) for row in self._tables.TypeDef.rows if row.Flags.tdPublic]
+        rows = enumerate(self._tables.TypeDef.rows, 1)
+        return [self._type(row, self._extended.get(number, [])) for number, row in rows if row.Flags.tdPublic]
 
-    def _type(self, row: Any) -> TypeInfo:
-        base = _full_name(row.Extends.row) if row.Extends is not None and row.Extends.row is not None else ""
-        made = TypeInfo(_full_name(row), base, row.Flags.tdInterface, row.Flags.tdSerializable)
+    def _type(self, row: Any, extended: list[str]) -> TypeInfo:
+        interface = row.Flags.tdInterface
+        base = _full_name(row.Extends.row) if not interface and row.Extends.row_index else ""
+        made = TypeInfo(_full_name(row), base, interface, row.Flags.tdSerializable, extended if interface else [])
         for index in row.FieldList:
             flags, name = index.row.Flags, str(index.row.Name)
             if flags.fdLiteral:  # elsewhere a constant of any type, which does not travel

@@ -63,8 +63,18 @@ class Stubs:
 
     def _bases_first(self) -> list[TypeInfo]:
         ordered: dict[str, TypeInfo] = {}
+        met: set[str] = set()
+
+        def add(type_: TypeInfo) -> None:
+            met.add(type_.name)
+            for name in (type_.base, *type_.interfaces):
+                if name in self._types and name not in met:
+                    add(self._types[name])
+            ordered[type_.name] = type_
+
         for each in self._types.values():
-            ordered |= {one.name: one for one in reversed(self._line(each)) if one.name not in ordered}
+            if each.name not in met:
+                add(each)
         return list(ordered.values())
 
     def _line(self, type_: TypeInfo) -> list[TypeInfo]:
@@ -96,10 +106,14 @@ class Stubs:
 
     def _bases(self, type_: TypeInfo, without: str = "") -> str:
         """What is written behind a class's name."""
-        base = self._types.get(type_.base)
-        known = base is not None and self._has_class(base) and self._is_remote(base) == self._is_remote(type_)
-        name = short(type_.base) if known else without
-        return f"({name})" if name else ""
+        extended = [self._types[name] for name in (type_.base, *type_.interfaces) if name in self._types]
+        implied = {name for each in extended for name in each.interfaces}
+        names = [
+            short(each.name)
+            for each in extended
+            if each.name not in implied and self._has_class(each) and self._is_remote(each) == self._is_remote(type_)
+        ] or [without]
+        return f"({', '.join(names)})" if names != [""] else ""
 
     def _derives(self, type_: TypeInfo, base: str) -> bool:
         return any(each.base == base for each in self._line(type_))

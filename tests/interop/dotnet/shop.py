@@ -137,6 +137,14 @@ class Counter:
         self._value = value
 
 
+@dotnet.type("Shop.IResettable", assembly=SHARED)
+@rpcx.remote
+class Resettable(Counter):
+    def reset(self, value: int) -> int:
+        before, self._value = self._value, value
+        return before
+
+
 @dotnet.type("Shop.Basket", assembly=SHARED)
 @rpcx.client_activated(lease=rpcx.Lease(initial=60))
 class Basket:

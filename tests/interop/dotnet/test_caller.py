@@ -29,6 +29,7 @@ from tests.interop.dotnet.shop import (
     Person,
     Point,
     RemoteObjectDef,
+    Resettable,
     Robot,
     Talk,
     Tiny,
@@ -144,6 +145,16 @@ def test_objects_of_the_server_are_proxies_and_come_home(talk):
     counter.value = 100
     assert talk.drive(counter) == 203
     assert talk.is_mine(counter)
+
+
+@pytest.mark.parametrize("channel", [(), ("http",)])
+def test_methods_of_an_interface_that_another_extends_are_called_too(mono, channel):
+    with mono.serving(*channel) as url, rpcx.connect(url) as server:
+        counter = server.get(Resettable, "published")
+        assert counter.reset(40) == 5
+        assert counter.next() == 41
+        counter.value = 7
+        assert counter.value == 7
 
 
 def test_a_proxy_made_from_a_url_can_be_passed_on(server, talk):

@@ -25,6 +25,12 @@ class Tiny(enum.IntEnum):
     Zero = 0
     One = 1
 """,
+    """class ICounter:
+    def next(self) -> dotnet.Int32:
+""",
+    """class IResettable(ICounter):
+    def reset(self, value: dotnet.Int32) -> dotnet.Int32:
+""",
     """@dataclass
 class Manager(Person):
     level: dotnet.Int32
@@ -89,6 +95,7 @@ with rpcx.connect(url) as server:
     counter = talk.new_counter(5)
     counter.value = 7
     assert (counter.next(), counter.value) == (8, 8)
+    assert server.get(contract.IResettable, "published").next() == 6
     try:
         talk.sell(1)
     except contract.OutOfStock as error:

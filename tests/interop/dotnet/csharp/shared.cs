@@ -106,6 +106,11 @@ namespace Shop
         int Value { get; set; }
     }
 
+    public interface IResettable : ICounter
+    {
+        int Reset(int value);
+    }
+
     public interface ITalk
     {
         string Join(string a, string b);
