@@ -88,6 +88,11 @@ def test_a_name_that_is_taken_is_left_alone_and_a_stale_one_replaced(name):
     third.close()
 
 
+def test_a_place_on_the_network_is_no_name():
+    with pytest.raises(ValueError, match="'127.0.0.1:5' is no name"):
+        rpcx.connect("dotnet+ipc://127.0.0.1:5/app")
+
+
 def test_nobody_there(name):
     with pytest.raises(NotSent, match="Is the server running"):
         rpcx.connect(f"dotnet+ipc://{name}/app")
