@@ -63,7 +63,7 @@ peers: ## Install the programs that tests talk to (apt, as root)
 	else echo "tests with these are skipped: apt-get install $${missing[*]}"; fi
 
 fuzz: $(VENV)/.stamp-test ## Look for bytes that break a parser, a minute each (TARGET=... for one)
-	@for target in $(or $(TARGET),frames handshake welcome msgpack json url record token envelope card tls guest statement nrbf dotnet soap http pyro pyro-values endpoint); do \
+	@for target in $(or $(TARGET),frames handshake welcome msgpack json url record token envelope card tls guest statement nrbf dotnet soap http pyro pyro-answers pyro-values endpoint); do \
 	  $(BIN)/python -m tests.fuzz $$target -max_total_time=60 -print_final_stats=1 || exit 1; done
 
 check: lint types imports ## Everything that reads the code without running it

@@ -109,7 +109,11 @@ class Connector:
 
     def _session(self, channel: Any, stream: Stream) -> Any:  # a Channel; an Endpoint, or what a Speaker has for it
         """Our end of a new connection, as calls need it; drivers get it `secured`."""
-        self._begun = self._realm.session(channel, self.address, stream.facts, self._holder)
+        try:
+            self._begun = self._realm.session(channel, self.address, stream.facts, self._holder)
+        except BaseException:  # the URL asks for something that is not there: nobody else would close it
+            stream.close()
+            raise
         return self._begun
 
     def _unopened(self, error: Exception) -> Exception:

@@ -417,6 +417,19 @@ def test_completion_can_be_installed():
     assert "--install-completion" in process("--help").stdout
 
 
+@pytest.mark.parametrize(
+    ("typed", "offered"),
+    [("rpcx ser", ["serve"]), ("rpcx names l", ["list", "lookup"]), ("rpcx call --time", ["--timeout"])],
+)
+def test_a_shell_completes_commands_and_options(typed, offered):
+    asked = {"_RPCX_COMPLETE": "complete_bash", "COMP_WORDS": typed, "COMP_CWORD": str(typed.count(" "))}
+    done = subprocess.run(
+        [Path(sys.executable).with_name("rpcx")],
+        env={**os.environ, **asked}, capture_output=True, text=True, timeout=30, check=True,
+    )  # fmt: skip
+    assert done.stdout.split() == offered
+
+
 def test_plug_ins_add_commands_and_a_broken_one_is_left_out(tmp_path):
     (tmp_path / "greeting.py").write_text(
         "import typer\napp = typer.Typer()\n@app.command()\ndef hello(): print('hello')\n"

@@ -16,7 +16,8 @@ from urllib.parse import parse_qsl, quote, unquote, urlencode
 FORM: Final = re.compile(r"([a-z][a-z0-9+.-]*)://([^/?#]*)(?:/([^?#]*))?(?:\?([^#]*))?\Z")
 KEY: Final = re.compile(r"sha256:[A-Za-z0-9_-]{43}\Z")  # the fingerprint of a server's key
 NAME: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@+-]{0,63}\Z")  # of a pipe: no separator, no leading dot
-ON_TCP: Final = ("tcp", "http", "pyro")  # schemes whose location is host:port
+ON_TCP: Final = ("tcp", "http")  # schemes whose location is host:port, alone or behind another's name and a "+"
+NAMED: Final = ("pipe", "inproc")  # those whose location is a name
 EXAMPLES: Final = "tcp://127.0.0.1:4000/bank, pipe://bank/account or inproc://name"
 
 
@@ -51,10 +52,10 @@ def parse(text: str) -> Url:
     scheme, location, uri, query = match.groups()
     if not location:
         raise ValueError(f"{text!r} says nothing between {scheme}:// and the object; it looks like {EXAMPLES}")
-    if scheme.rpartition("+")[2] not in ON_TCP:  # another protocol over TCP may say so before a "+"
-        check_name(location, text)
-    else:
+    if scheme.rpartition("+")[2] in ON_TCP or (":" in location and scheme not in NAMED):
         host_port(location, text)
+    else:
+        check_name(location, text)
     query, _, behind = (query or "").partition("/")
     if uri and behind:
         raise ValueError(f"{text!r} names two objects, {uri!r} and {behind!r}")
@@ -83,7 +84,7 @@ def host_port(location: str, text: str = "") -> tuple[str, int]:
     text = text or location
     host, colon, port = location.rpartition(":")
     if not colon or not host:
-        raise ValueError(f"{text!r}: a tcp URL needs host and port, as in tcp://127.0.0.1:4000 (0: any free port)")
+        raise ValueError(f"{text!r}: it needs host and port, as in tcp://127.0.0.1:4000 (0: any free port)")
     if host.startswith("[") != host.endswith("]") or (":" in host and not host.startswith("[")):
         raise ValueError(f"{text!r}: an IPv6 address stands in brackets, as in tcp://[::1]:4000")
     if not (port.isascii() and port.isdigit()) or int(port) > 65535:

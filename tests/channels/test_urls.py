@@ -18,6 +18,9 @@ KEY = "sha256:" + "A" * 43
         ("pipe://bank/acct", ("pipe", "bank", "acct")),
         ("pipe://bank/a%20b", ("pipe", "bank", "a b")),
         ("inproc://x", ("inproc", "x", "")),
+        ("dotnet+tcp://h:1/app", ("dotnet+tcp", "h:1", "app")),
+        ("theirs://h:1/x", ("theirs", "h:1", "x")),  # a plug-in's: whichever of the two it is
+        ("theirs://name/x", ("theirs", "name", "x")),
     ],
 )
 def test_a_url_is_taken_apart_and_put_together(text, parts):
@@ -58,6 +61,9 @@ def test_a_key_that_could_pin_nothing_is_refused(key):
         ("tcp://::1:80", "brackets"),
         ("tcp://[::1:80", "brackets"),
         ("pipe:///obj", "says nothing"),
+        ("pipe://a:5", "is no name"),
+        ("dotnet+tcp://host", "needs host and port"),
+        ("theirs://h:x", "is no port"),
         ("pipe://../obj", "is no name"),
         ("pipe://.hidden", "is no name"),
         ("pipe://a b", "no spaces"),

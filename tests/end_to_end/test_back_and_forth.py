@@ -1,5 +1,7 @@
 """Calls that cause calls the other way."""
 
+import pytest
+
 import rpcx
 
 
@@ -14,21 +16,23 @@ class Player:
         return 0 if left == 0 else 1 + await opponent.hit_async(self, left - 1)
 
 
-def test_two_hosts_call_each_other_back_and_forth():
+@pytest.mark.parametrize("urls", [("inproc://one", "inproc://two"), ("pipe://one", "tcp://127.0.0.1:0")])
+def test_two_hosts_call_each_other_back_and_forth(urls):
     here, there = rpcx.Host(), rpcx.Host()
     here.publish(Player(), "player")
     there.publish(Player(), "player")
-    one, two = here.listen("inproc://court-one"), there.listen("inproc://court-two")
+    one, two = here.listen(urls[0]), there.listen(urls[1])
     with here, there, rpcx.connect(one) as first, rpcx.connect(two) as second:
         a, b = first.get(Player, "player"), second.get(Player, "player")
         for _ in range(5):
             assert a.hit(b, 12) == 12
 
 
-def test_a_client_and_a_host_call_each_other_back_and_forth():
+@pytest.mark.parametrize("url", ["inproc://court", "pipe://court", "tcp://127.0.0.1:0"])
+def test_a_client_and_a_host_call_each_other_back_and_forth(url):
     host = rpcx.Host()
     host.publish(Player(), "player")
-    url = host.listen("inproc://court")
+    url = host.listen(url)
     with host, rpcx.connect(url) as server:
         remote, mine = server.get(Player, "player"), Player()
         for _ in range(20):

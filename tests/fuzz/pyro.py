@@ -1,16 +1,21 @@
-"""Parsers of Pyro5: messages to a host with objects, and values by each of its serializers."""
+"""Parsers of Pyro5: messages to a host with objects, a daemon's answers, and values by each of its serializers."""
 
 import zlib
 from typing import Any
 
 from rpcx.abc import PeerFacts
+from rpcx.channels.urls import parse
 from rpcx.errors import ConnectionLost, LimitExceeded, RpcxError
 from rpcx.interop.pyro import message
+from rpcx.interop.pyro.client import UNNAMED, ClientSession
 from rpcx.interop.pyro.daemon import daemon_of
 from rpcx.interop.pyro.message import HEADER, Message, write
 from rpcx.interop.pyro.serializers import ALL
 from rpcx.interop.pyro.server import ServerSession
 from rpcx.interop.pyro.values import inward
+from rpcx.remoting.pending import Pending
+from rpcx.remoting.proxy import dynamic_method
+from rpcx.remoting.references import Reference
 
 LENGTH = slice(12, 16)  # of the body, in a message's header
 VALUES: list[Any] = [
@@ -51,6 +56,26 @@ def talk(realm: Any, link: Any, data: bytes) -> bytes:
     return said
 
 
+def hear(realm: Any, link: Any, data: bytes) -> bool:
+    """What a daemon says to a client that has called it; whether that was an answer."""
+    client = ClientSession(daemon_of(realm), parse("pyro://127.0.0.1:1"), PeerFacts("pyro", "127.0.0.1:1"))
+    client.attach(link, 0.0)
+    reference, method, pending = Reference(client, "bank", UNNAMED), dynamic_method("anything"), Pending()
+    client._request("bank", method, (), {}, 0, pending)
+    client.receive(WELCOME, 0.0)
+    client.receive(data, 0.0)
+    answered = pending.arrived
+    client.lost(ConnectionLost("the end"))
+    try:
+        client.result(pending, reference, method)
+    except RpcxError:
+        pass
+    except Exception:
+        if not pending.kind & message.EXCEPTION:  # else it is what the daemon said that it raised
+            raise
+    return answered
+
+
 def values(data: bytes) -> None:
     """A value, by each serializer."""
     for each in ALL.values():
@@ -68,6 +93,11 @@ def call(name: str, method: str, *args: Any, flags: int = 0, to: str = "bank") -
     return write(Message(message.INVOKE, ALL[name].number, 7, body, flags, {"ABCD": b"12"}))
 
 
+def answer(name: str, value: Any, flags: int = 0, **annotations: bytes) -> bytes:
+    """The answer to a client's first call."""
+    return write(Message(message.RESULT, ALL[name].number, 1, ALL[name].dumps(value), flags, annotations))
+
+
 def with_its_length(data: bytes) -> bytes:
     """``data`` with the length of its body put right, so that what is in it is read."""
     if len(data) < HEADER.size:
@@ -77,6 +107,16 @@ def with_its_length(data: bytes) -> bytes:
 
 
 CONNECT = write(Message(message.CONNECT, 1, 1, ALL["serpent"].dumps({"handshake": "hello", "object": "bank"})))
+WELCOME = write(Message(message.CONNECT_OK, 1, 0, b"{'handshake': 'x', 'meta': {}}"))
+FAULT = {
+    "__class__": "builtins.KeyError", "__exception__": True, "args": ["k"], "attributes": {"_pyroTraceback": ["line"]},
+}  # fmt: skip
+ANSWER_SEEDS = [
+    *(answer(name, value) for name in ALL for value in [*VALUES, *RICHER[name]]),
+    answer("serpent", FAULT, message.EXCEPTION),
+    answer("serpent", FAULT, message.EXCEPTION | message.STREAM, STRM=b"an-id"),
+    write(Message(message.CONNECT_FAIL, 1, 0, b"'no'")),
+]
 SEEDS = [
     *(call(name, "anything", value) for name in ALL for value in [*VALUES, *RICHER[name]]),
     *(call(name, "typed", {"x": 1}) for name in ALL),

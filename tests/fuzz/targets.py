@@ -229,6 +229,11 @@ def pyro(data: bytes) -> bytes:
     return pyro_parsers.talk(HOST._realm, Link(), data)
 
 
+def pyro_answers(data: bytes) -> bool:
+    """What a daemon of Pyro5 says to a client of this host's kind."""
+    return pyro_parsers.hear(HOST._realm, Link(), data)
+
+
 HEAD = b"POST %s HTTP/1.1\r\nHost: localhost\r\nSOAPAction: a\r\nContent-Type: text/xml\r\n"
 
 
@@ -317,6 +322,7 @@ TARGETS: dict[str, tuple[Callable[[bytes], object], list[bytes]]] = {
     "soap": (soap, SOAP_SEEDS),
     "http": (http, HTTP_SEEDS),
     "pyro": (pyro, pyro_parsers.SEEDS),
+    "pyro-answers": (pyro_answers, pyro_parsers.ANSWER_SEEDS),
     "pyro-values": (pyro_parsers.values, pyro_parsers.VALUE_SEEDS),
     "tls": (keys.tls, [b"\x16\x03\x01"]),
     "guest": (keys.guest, [b'{"certificate": "AAAA", "nonce": "AAAA", "proof": "AAAA", "signature": "AAAA"}\n']),
@@ -349,7 +355,7 @@ def mutants(target: str, number: int, seed: int = 5) -> list[bytes]:
         data = mutated(chance.choice(seeds), chance, HEADER.size)
         if target == "http" and count % 2:
             data = posted(mutated(chance.choice(SOAP_DOCUMENTS), chance, HEADER.size))
-        if target == "pyro" and count % 2:
+        if target in ("pyro", "pyro-answers") and count % 2:
             data = pyro_parsers.with_its_length(data)
         if target == "endpoint" and count % 2 and len(data) > HEADER.size:
             data = (len(data) - HEADER.size).to_bytes(4, "big") + data[4:]

@@ -10,7 +10,7 @@ import pytest
 
 from rpcx.protocol.connection import CALL
 from tests.fuzz import pyro as pyro_parsers
-from tests.fuzz.targets import HOST, TARGETS, endpoint, envelope, http, kept, mutants, posted, pyro
+from tests.fuzz.targets import HOST, TARGETS, endpoint, envelope, http, kept, mutants, posted, pyro, pyro_answers
 from tests.interop.dotnet import soap_vectors
 
 ROOT = Path(__file__).parents[2]
@@ -35,6 +35,7 @@ def test_the_host_of_the_target_really_answers():
     assert b"EchoDictionaryResponse" in http(posted(soap_vectors.DICTIONARY))
     assert b"EchoPersonResponse" in http(posted(soap_vectors.PERSON))
     assert b"'ann'" in pyro(pyro_parsers.call("serpent", "anything", "ann"))
+    assert pyro_answers(pyro_parsers.answer("serpent", "ann"))
     assert b'"at": null' in pyro(pyro_parsers.call("json", "typed", {"x": 1}))
     assert not HOST._realm.endpoints
 

@@ -54,7 +54,7 @@ def place(tmp_path, monkeypatch) -> str:
 def directory(place) -> Iterator[Names]:
     names = Names({})
     host = rpcx.Host(grace=0.2)
-    serve(names, host, lease=3.0)
+    serve(names, host, lease=1.5)
     host.listen(place)
     with host:
         yield names
@@ -134,6 +134,16 @@ def test_a_host_that_is_killed_vanishes_and_its_heir_takes_the_name(directory):
     ended(second)
     until(lambda: known(directory) == [])
     ended(first)
+
+
+def test_a_host_that_is_silent_vanishes_with_its_lease_and_is_back_when_it_speaks_again(directory):
+    host = program(HOST, "pipe://silent", "3")
+    until(lambda: known(directory))
+    host.send_signal(signal.SIGSTOP)  # its connection stands
+    until(lambda: known(directory) == [])
+    host.send_signal(signal.SIGCONT)
+    until(lambda: finds() == 3)
+    ended(host)
 
 
 def test_a_directory_that_is_killed_is_told_anew(place, tmp_path):

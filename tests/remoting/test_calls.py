@@ -5,7 +5,9 @@ import concurrent.futures
 import copy
 import dataclasses
 import enum
+import json
 import logging
+import socket
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -16,7 +18,8 @@ import pydantic
 import pytest
 
 import rpcx
-from rpcx.protocol.handshake import WINDOW
+from rpcx.protocol.frames import HEADER, Kind
+from rpcx.protocol.handshake import MAGIC, WINDOW
 
 
 class Colour(enum.Enum):
@@ -396,6 +399,22 @@ def test_json_serves_as_well(serve):
     assert calc.names({"all": [Node("x")]}) == ["x"]
     with pytest.raises(rpcx.ProtocolError, match="the client offers json, the server msgpack"):
         serve(Calc, formatters=["msgpack"], client={"formatters": ["json"]})
+
+
+def test_json_is_read_and_written_with_a_plain_socket():
+    host = rpcx.Host(formatters=["json"])
+    host.register(Calc)
+    where = host.listen("tcp://127.0.0.1:0", insecure=True).rpartition(":")[2]
+    with host, socket.create_connection(("127.0.0.1", int(where)), timeout=10) as sock, sock.makefile("rb") as said:
+        hello = b'{"version": 1, "formatters": ["json"], "limits": {"message": 65536}}'
+        call = b'["calc", "add", [1, 2], null]'
+        sock.sendall(MAGIC + HEADER.pack(len(hello), Kind.HELLO, 0, 0, 0) + hello)
+        assert said.read(len(MAGIC)) == MAGIC
+        welcome = json.loads(said.read(HEADER.unpack(said.read(HEADER.size))[0]))
+        assert welcome["formatters"] == ["json"], welcome
+        sock.sendall(HEADER.pack(len(call), Kind.CALL, 0, 0, 1) + call)
+        length, kind, _, _, number = HEADER.unpack(said.read(HEADER.size))
+        assert (kind, number, said.read(length)) == (Kind.RETURN, 1, b"[3]")
 
 
 def same_name(**functions) -> type:

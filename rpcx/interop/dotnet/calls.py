@@ -54,7 +54,8 @@ def encode(
             raise InvalidArguments(f"{method.name}: .NET knows no arguments by name; map the class to a contract")
         call = MethodCall(_name(method), type_text(None, reference), [out.node(arg, ANYTHING) for arg in args])
     else:
-        call = MethodCall(signature.name, type_text(contract, reference), signature.pack(args, kwargs, out))
+        declared = signature.declared_by or type_text(contract, reference)
+        call = MethodCall(signature.name, declared, signature.pack(args, kwargs, out))
         call.names = signature.names
         if signature.overloaded:
             call.signature = signature.types

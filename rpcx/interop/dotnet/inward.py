@@ -19,7 +19,7 @@ from typing import Any, Final, NamedTuple, Protocol
 from rpcx.errors import InvalidArguments
 from rpcx.interop.dotnet.clrnames import ClrName, parse
 from rpcx.interop.dotnet.delegates import DELEGATE
-from rpcx.interop.dotnet.members import possible_names, stripped
+from rpcx.interop.dotnet.members import by_name, names_in
 from rpcx.interop.dotnet.nodes import OBJECT, ArrayNode, ClassNode, Kind, Node, Primitive, Untyped
 from rpcx.interop.dotnet.systems import datetime_of, decimal_of, number_of, timedelta_of, uuid_of
 from rpcx.interop.dotnet.types import ClrType, find
@@ -127,7 +127,7 @@ class Inward:
         return instance
 
     def _fill(self, instance: object, cls: Any, node: ClassNode) -> None:  # a dataclass
-        members = {stripped(name): value for name, value in node.members.items()}
+        members = by_name(node.members)
         for field, names, check in _fields(cls):
             found = next((name for name in names if name in members), None)
             if found is not None:
@@ -299,4 +299,4 @@ def _checked(instance: object, name: str, check: Callable[[object], object]) -> 
 def _fields(cls: Any) -> list[tuple[Any, tuple[str, ...], Callable[[object], object] | None]]:  # a dataclass
     """(field, its possible names in .NET, its check)."""
     hints = typing.get_type_hints(cls, include_extras=True)
-    return [(f, possible_names(f.name, hints[f.name]), validator(hints[f.name])) for f in dataclasses.fields(cls)]
+    return [(f, names_in(cls, f.name, hints[f.name]), validator(hints[f.name])) for f in dataclasses.fields(cls)]

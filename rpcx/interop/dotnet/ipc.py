@@ -17,7 +17,7 @@ from typing import Final
 
 from rpcx.abc import Address, Listener, PeerFacts, Stream
 from rpcx.channels.sockets import BACKLOG, SocketListener, SocketStream, credentials
-from rpcx.channels.urls import NAME, Url
+from rpcx.channels.urls import NAME, Url, check_name
 from rpcx.errors import AccessDenied, NotSent
 from rpcx.interop.dotnet.channel import RemotingChannel
 from rpcx.interop.dotnet.framing import Frames, Wire
@@ -105,6 +105,7 @@ class _IpcListener(SocketListener):
 def _path(name: str) -> Path:
     if not hasattr(socket, "AF_UNIX") or os.name == "nt":
         raise AccessDenied(f"dotnet+ipc://{name}: .NET's IPC channel is supported on POSIX only, as Mono has it")
+    check_name(name, f"dotnet+ipc://{name}")
     return Path(tempfile.gettempdir()) / name
 
 

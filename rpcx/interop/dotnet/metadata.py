@@ -3,7 +3,7 @@
 import struct
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from rpcx.interop.dotnet.clrnames import ClrName
 from rpcx.interop.dotnet.nodes import CLR_NAMES, KINDS, OBJECT, STRING, Kind
@@ -17,6 +17,8 @@ SIMPLE: Final = {
     0x0B: CLR_NAMES[Kind.UINT64], 0x0C: CLR_NAMES[Kind.SINGLE], 0x0D: CLR_NAMES[Kind.DOUBLE], 0x0E: STRING,
     0x18: "System.IntPtr", 0x19: "System.UIntPtr", 0x1C: OBJECT,
 }  # fmt: skip
+ENUM: Final = "System.Enum"
+POINTER: Final = 0x0F
 BYREF, VALUE, CLASS, VAR, ARRAY, GENERIC, VECTOR, METHOD_VAR = 0x10, 0x11, 0x12, 0x13, 0x14, 0x15, 0x1D, 0x1E
 MODIFIERS: Final = (0x1F, 0x20)  # each with a type that says nothing to us
 DEEPEST: Final = 32  # types in types
@@ -41,15 +43,24 @@ class MethodInfo:
     oneway: bool = False
 
 
+class FieldInfo(NamedTuple):
+    """A field that travels."""
+
+    name: str
+    type: ClrName
+    private: bool = False
+
+
 @dataclass(slots=True)
 class TypeInfo:
     """A public type."""
 
     name: str  # with its namespace
-    base: str  # its class's name; empty: an interface
+    base: str = ""  # its class's name; empty: an interface
     interface: bool = False
     serializable: bool = False
-    fields: list[tuple[str, ClrName]] = field(default_factory=list)
+    interfaces: list[str] = field(default_factory=list)  # that an interface extends, all of them
+    fields: list[FieldInfo] = field(default_factory=list)
     values: list[tuple[str, int]] = field(default_factory=list)  # of an enum
     methods: list[MethodInfo] = field(default_factory=list)
 
@@ -79,6 +90,9 @@ class _Reading:
             row.Parent.row_index: (row.Type, row.Value.value)
             for row in constants if type(row.Parent.row).__name__ == "FieldRow"
         }  # fmt: skip
+        self._extended: dict[int, list[str]] = {}  # names of interfaces by the number of a type
+        for row in tables.InterfaceImpl.rows if tables.InterfaceImpl is not None else []:
+            self._extended.setdefault(row.Class.row_index, []).append(_full_name(row.Interface.row))
         attributes = tables.CustomAttribute.rows if tables.CustomAttribute is not None else []
         self._oneway = {
             row.Parent.row_index
@@ -87,17 +101,21 @@ class _Reading:
         }
 
     def types(self) -> list[TypeInfo]:
-        return [self._type(row) for row in self._tables.TypeDef.rows if row.Flags.tdPublic]
+        rows = enumerate(self._tables.TypeDef.rows, 1)
+        return [self._type(row, self._extended.get(number, [])) for number, row in rows if row.Flags.tdPublic]
 
-    def _type(self, row: Any) -> TypeInfo:
-        base = _full_name(row.Extends.row) if row.Extends is not None and row.Extends.row is not None else ""
-        made = TypeInfo(_full_name(row), base, row.Flags.tdInterface, row.Flags.tdSerializable)
+    def _type(self, row: Any, extended: list[str]) -> TypeInfo:
+        interface = row.Flags.tdInterface
+        base = _full_name(row.Extends.row) if not interface and row.Extends.row_index else ""
+        made = TypeInfo(_full_name(row), base, interface, row.Flags.tdSerializable, extended if interface else [])
         for index in row.FieldList:
             flags, name = index.row.Flags, str(index.row.Name)
-            if flags.fdLiteral and index.row_index in self._constants:
-                made.values.append((name, _number(*self._constants[index.row_index])))
+            if flags.fdLiteral:  # elsewhere a constant of any type, which does not travel
+                if base == ENUM and index.row_index in self._constants:
+                    made.values.append((name, _number(*self._constants[index.row_index])))
             elif not flags.fdStatic and not flags.fdNotSerialized:
-                made.fields.append((name, _Signature(self._tables, index.row.Signature.value).field()))
+                clr = _Signature(self._tables, index.row.Signature.value).field()
+                made.fields.append(FieldInfo(name, clr, bool(flags.fdPrivate)))
         for index in row.MethodList:
             if index.row.Flags.mdPublic and not index.row.Flags.mdStatic:
                 made.methods.append(self._method(index))
@@ -165,6 +183,8 @@ class _Signature:
             return ClrName(name, tuple(self._type(depth + 1) for _ in range(count)))
         if code == ARRAY:
             return self._array(depth)
+        if code == POINTER:
+            self._type(depth + 1)
         if code in (VAR, METHOD_VAR):
             self._number()
         return ClrName(OBJECT)  # pointers, type parameters: nothing that travels

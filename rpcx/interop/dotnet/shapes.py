@@ -18,8 +18,8 @@ from typing import Any, Final
 
 from rpcx.errors import InvalidArguments
 from rpcx.interop.dotnet.callbacks import Delegated
-from rpcx.interop.dotnet.clrnames import ClrName, pascal, system
-from rpcx.interop.dotnet.members import given_name
+from rpcx.interop.dotnet.clrnames import ClrName, system
+from rpcx.interop.dotnet.members import member_name
 from rpcx.interop.dotnet.nodes import CLR_NAMES, OBJECT, STRING, ArrayNode, ClassNode, Kind, Node, Primitive
 from rpcx.interop.dotnet.outward import Outward, Shape, shown
 from rpcx.interop.dotnet.systems import array_list, date_time, dictionary, guid, hashtable, list_of, ticks_of
@@ -324,20 +324,11 @@ def _of_class(cls: type) -> Shape | None:
 @functools.lru_cache(maxsize=1024)
 def fields_of(cls: type) -> list[tuple[str, str, Shape]]:
     """A dataclass's fields: (name here, name in .NET, shape)."""
-    declared = type_of(cls)
-    assert declared is not None
     hints = typing.get_type_hints(cls, include_extras=True)
     return [
-        (field.name, _field_name(field.name, hints[field.name], declared), shape_of(hints[field.name]))
+        (field.name, member_name(cls, field.name, hints[field.name]), shape_of(hints[field.name]))
         for field in dataclasses.fields(cls)
     ]
-
-
-def _field_name(name: str, hint: Any, declared: ClrType) -> str:
-    given = given_name(hint)
-    if given is not None:
-        return given
-    return name if declared.members == "fields" else f"<{pascal(name)}>k__BackingField"
 
 
 def outer_assembly(clr: ClrName) -> str | None:

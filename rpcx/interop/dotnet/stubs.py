@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from rpcx.interop.dotnet.clrnames import ClrName, pascal
-from rpcx.interop.dotnet.metadata import MethodInfo, TypeInfo
+from rpcx.interop.dotnet.metadata import ENUM, FieldInfo, MethodInfo, TypeInfo
 from rpcx.interop.dotnet.nodes import KINDS, OBJECT, STRING
 
 HEADER: Final = '''"""Contracts of the .NET assembly {assembly}, made by `rpcx dotnet stubs`: edit freely."""
@@ -55,33 +55,71 @@ class Stubs:
     def source(self) -> str:
         """All of it."""
         parts = [HEADER.format(assembly=self._assembly)]
-        parts += ["\n".join(lines) for each in self._types.values() if (lines := list(self._class(each)))]
+        parts += ["\n".join(lines) for each in self._bases_first() if (lines := list(self._class(each)))]
         parts += ["\n".join(lines) for lines in self._delegates()]
         return "\n\n".join(part.rstrip("\n") + "\n" for part in parts)
 
     # --- types ---------------------------------------------------------------------------------------------------
 
+    def _bases_first(self) -> list[TypeInfo]:
+        ordered: dict[str, TypeInfo] = {}
+        met: set[str] = set()
+
+        def add(type_: TypeInfo) -> None:
+            met.add(type_.name)
+            for name in (type_.base, *type_.interfaces):
+                if name in self._types and name not in met:
+                    add(self._types[name])
+            ordered[type_.name] = type_
+
+        for each in self._types.values():
+            if each.name not in met:
+                add(each)
+        return list(ordered.values())
+
+    def _line(self, type_: TypeInfo) -> list[TypeInfo]:
+        """A type and its base classes in this assembly."""
+        line = [type_]
+        while (base := self._types.get(line[-1].base)) is not None and base not in line:
+            line.append(base)
+        return line
+
     def _class(self, type_: TypeInfo) -> Iterator[str]:
-        if "`" in type_.name or type_.base in DELEGATES:
-            return  # generic types cannot be offered, and delegates follow: they are functions
-        if type_.base == "System.Enum":
+        if not self._has_class(type_):
+            return
+        if type_.base == ENUM:
             yield from self._enum(type_)
-        elif type_.interface or self._derives(type_, "System.MarshalByRefObject"):
+        elif self._is_remote(type_):
             yield from self._remote(type_)
-        elif type_.base == "System.ValueType" or self._is_exception(type_) or type_.serializable:
+        else:
             yield from self._value(type_)
 
+    def _has_class(self, type_: TypeInfo) -> bool:
+        """Whether one is written. Generic types cannot be offered, and delegates are functions."""
+        if "`" in type_.name or type_.base in DELEGATES:
+            return False
+        value = type_.base in (ENUM, "System.ValueType") or type_.serializable or self._is_exception(type_)
+        return value or self._is_remote(type_)
+
+    def _is_remote(self, type_: TypeInfo) -> bool:
+        return type_.interface or self._derives(type_, "System.MarshalByRefObject")
+
+    def _bases(self, type_: TypeInfo, without: str = "") -> str:
+        """What is written behind a class's name."""
+        extended = [self._types[name] for name in (type_.base, *type_.interfaces) if name in self._types]
+        implied = {name for each in extended for name in each.interfaces}
+        names = [
+            short(each.name)
+            for each in extended
+            if each.name not in implied and self._has_class(each) and self._is_remote(each) == self._is_remote(type_)
+        ] or [without]
+        return f"({', '.join(names)})" if names != [""] else ""
+
     def _derives(self, type_: TypeInfo, base: str) -> bool:
-        at: TypeInfo | None = type_
-        while at is not None and at.base != base:
-            at = self._types.get(at.base)
-        return at is not None
+        return any(each.base == base for each in self._line(type_))
 
     def _is_exception(self, type_: TypeInfo) -> bool:
-        at: TypeInfo | None = type_
-        while at is not None and not at.base.endswith("Exception"):
-            at = self._types.get(at.base)
-        return at is not None
+        return any(each.base.endswith("Exception") for each in self._line(type_))
 
     def _decorator(self, type_: TypeInfo, *options: str) -> str:
         return f"@dotnet.type({', '.join((repr_(type_.name), f'assembly={repr_(self._assembly)}', *options))})"
@@ -98,26 +136,30 @@ class Stubs:
 
     def _value(self, type_: TypeInfo) -> Iterator[str]:
         exception = self._is_exception(type_)
-        properties = bool(type_.fields) and all(BACKING.match(name) for name, _ in type_.fields) and not exception
+        properties = bool(type_.fields) and all(BACKING.match(each.name) for each in type_.fields) and not exception
         options = ["struct=True"] if type_.base == "System.ValueType" else []
         yield self._decorator(type_, *options, *(['members="properties"'] if properties else []))
         if not exception:
             yield "@dataclass"
-        yield f"class {short(type_.name)}{'(Exception)' if exception else ''}:"
-        for clr_name, clr in type_.fields:
-            yield f"    {self._field(clr_name, clr, properties=properties)}"
+        yield f"class {short(type_.name)}{self._bases(type_, 'Exception' if exception else '')}:"
+        taken = {_field_name(each) for base in self._line(type_)[1:] for each in base.fields}
+        for each in type_.fields:
+            yield f"    {self._field(each, taken, properties=properties)}"
         if not type_.fields:
             yield "    pass"
 
-    def _field(self, clr_name: str, clr: ClrName, *, properties: bool) -> str:
+    def _field(self, field: FieldInfo, taken: set[str], *, properties: bool) -> str:
+        clr_name, clr, private = field
         backing = BACKING.match(clr_name)
-        name = snake(backing[1]) if backing is not None else snake(clr_name.lstrip("_") or clr_name)
+        name = _field_name(field)
+        while name in taken:  # by a base class's
+            name, properties = f"{name}_", False
         hint = self.hint(clr)
         if not self._is_struct(clr) and hint != "Any" and not hint.endswith("None"):
             hint = f"{hint} | None"
-        plain = properties or name == clr_name
-        if not plain:
-            hint = f"Annotated[{hint}, dotnet.Member({repr_(clr_name)})]"
+        private = private and backing is None  # it is known to be
+        if private or not (properties or name == clr_name):
+            hint = f"Annotated[{hint}, dotnet.Member({repr_(clr_name)}{', private=True' if private else ''})]"
         return f"{name}: {quoted(hint, self._types)}"
 
     def _is_struct(self, clr: ClrName) -> bool:
@@ -125,7 +167,7 @@ class Stubs:
             return False
         known = self._types.get(clr.name)
         return clr.name in KINDS or clr.name == "System.Guid" or (
-            known is not None and known.base in ("System.ValueType", "System.Enum")
+            known is not None and known.base in ("System.ValueType", ENUM)
         )  # fmt: skip
 
     # --- delegates -----------------------------------------------------------------------------------------------
@@ -182,12 +224,12 @@ class Stubs:
         activated = made is not None and bool(made.params)
         yield self._decorator(type_)
         yield "@rpcx.client_activated" if activated else "@rpcx.remote"
-        yield f"class {short(type_.name)}:"
+        yield f"class {short(type_.name)}{self._bases(type_)}:"
         body: list[str] = []
         if activated and made is not None:
             body += [f"    def __init__({self._parameters(made)}) -> None:", "        raise NotImplementedError", ""]
         taken: set[str] = set()
-        for method in type_.methods:
+        for method in _paired(type_.methods):
             if method.name != ".ctor":
                 body += [*self._method(method, taken, type_), "        raise NotImplementedError", ""]
         yield from body[:-1] or ["    pass"]
@@ -268,9 +310,26 @@ class Stubs:
             self._events[name] = clr
             return name
         known = self._types.get(clr.name)
-        if known is None:
-            return "Any"
-        return "Callable[..., Any]" if known.base in DELEGATES and not self._invoke(known) else short(clr.name)
+        if known is not None and known.base in DELEGATES:
+            return short(clr.name) if self._invoke(known) else "Callable[..., Any]"
+        return short(clr.name) if known is not None and self._has_class(known) else "Any"
+
+
+def _paired(methods: Sequence[MethodInfo]) -> list[MethodInfo]:
+    """Each property's ``get`` with its ``set`` behind it, whatever their order was."""
+
+    def plain(method: MethodInfo) -> str:
+        return method.name.removeprefix("get_").removeprefix("set_")
+
+    first: dict[str, int] = {}
+    for number, method in enumerate(methods):
+        first.setdefault(plain(method), number)
+    return sorted(methods, key=lambda method: (first[plain(method)], method.name.startswith("set_")))
+
+
+def _field_name(field: FieldInfo) -> str:
+    backing = BACKING.match(field.name)
+    return snake(backing[1]) if backing is not None else snake(field.name.lstrip("_") or field.name)
 
 
 def short(name: str) -> str:

@@ -19,7 +19,7 @@ from rpcx.interop.dotnet.messages import MethodCall, MethodReturn
 from rpcx.interop.dotnet.nodes import CLR_NAMES, OBJECT, STRING, ArrayNode, ClassNode, Node, Primitive, Untyped
 from rpcx.interop.dotnet.outward import Outward, Shape
 from rpcx.interop.dotnet.shapes import ANYTHING, Plain, shape_of
-from rpcx.interop.dotnet.types import Made, clr_name
+from rpcx.interop.dotnet.types import Made, clr_name, type_of
 from rpcx.remoting.contract import CLASSES, Contract, Method, MethodKind
 from rpcx.remoting.validation import resolve
 
@@ -53,6 +53,7 @@ class Signature:
         self.names = tuple(None if p.way is Made.OUT else p.clr_name for p in self.parameters)  # of what is sent
         self.types = tuple(parameter.clr.qualified for parameter in self.parameters)
         self.overloaded = False  # set by its surface
+        self.declared_by: str | None = None  # the type of the class that has it, likewise; None: it is mapped to none
         self.void, self.result = self._result()
 
     def _parameter(self, parameter: inspect.Parameter) -> Parameter:
@@ -183,6 +184,7 @@ class Surface:
             if method.streams or method.kind is MethodKind.DEL:
                 continue  # .NET has neither
             signature = Signature(method)
+            signature.declared_by = _declaring(contract.cls, method.name.partition(".")[0])
             self._by_clr.setdefault(signature.name, []).append(signature)
             self._by_name[method.name] = signature
         for overloads in self._by_clr.values():
@@ -209,6 +211,13 @@ class Surface:
         raise ObjectNotFound(
             f"{self._contract.name} has no remote method {call.method[:80]!r} for this call; it has: {offered}"
         )
+
+
+def _declaring(cls: type, name: str) -> str | None:
+    """The type of the class that has a method, as calls in .NET name it: IBase, also of what is used as IDerived."""
+    owner = next((each for each in cls.__mro__ if name in vars(each)), cls)
+    declared = type_of(owner)
+    return declared.name.qualified if declared is not None else None
 
 
 @functools.lru_cache(maxsize=1024)

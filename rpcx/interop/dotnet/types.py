@@ -72,12 +72,18 @@ Ref = Annotated[T, Made.REF]
 
 
 class Member:
-    """What .NET calls a field: ``name: Annotated[str, dotnet.Member("m_name")]``."""
+    """What .NET calls a field: ``name: Annotated[str, dotnet.Member("m_name")]``.
 
-    __slots__ = ("name",)
+    Args:
+        name: there.
+        private: it is private there. Of a class that others derive from, .NET then writes it with the class's name.
+    """
 
-    def __init__(self, name: str) -> None:
+    __slots__ = ("name", "private")
+
+    def __init__(self, name: str, *, private: bool = False) -> None:
         self.name = name
+        self.private = private
 
     def __repr__(self) -> str:
         return f"Member({self.name!r})"

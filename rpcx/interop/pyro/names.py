@@ -133,7 +133,10 @@ def _placed(text: str) -> tuple[str, str]:
     match = NAME.match(text)
     if match is None:
         raise ValueError(f"{text!r} is no name of Pyro5's; it looks like PYRONAME:bank or PYRONAME:bank@host:port")
-    return match[1], match[2] or DEFAULT_LOCATION
+    location = match[2] or DEFAULT_LOCATION
+    if ":" not in location.rpartition("]")[2]:  # a host alone: the usual port
+        location = f"{location}:{DEFAULT_LOCATION.rpartition(':')[2]}"
+    return match[1], location
 
 
 def _found(names: NameServer, name: str) -> str | None:

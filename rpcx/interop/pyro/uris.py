@@ -13,4 +13,6 @@ class PyroUri:
         match = URI.match(name)
         if match is None:
             raise ValueError(f"{name!r} is no URI of Pyro5's; it looks like PYRO:bank@127.0.0.1:9091")
+        if match[2].startswith("./u:"):
+            raise ValueError(f"{name!r}: Pyro5's Unix sockets are not spoken here; let that daemon listen on a port")
         return [f"pyro://{match[2]}/{quote(match[1], safe='/')}"]

@@ -56,6 +56,26 @@ class Person:
     home: Point | None = None
 
 
+@dotnet.type("Shop.Manager", assembly=SHARED, members="properties")
+@dataclass
+class Manager(Person):
+    level: dotnet.Int32 = 0
+
+
+@dotnet.type("Shop.Machine", assembly=SHARED)
+@dataclass
+class Machine:
+    number: Annotated[dotnet.Int32, dotnet.Member("number", private=True)] = 0
+    maker: str | None = None
+    wheels: Annotated[dotnet.Int32, dotnet.Member("Wheels")] = 0
+
+
+@dotnet.type("Shop.Robot", assembly=SHARED)
+@dataclass
+class Robot(Machine):
+    own_number: Annotated[dotnet.Int32, dotnet.Member("number", private=True)] = 0
+
+
 @dotnet.type("Shop.Node", assembly=SHARED)
 @dataclass
 class Node:
@@ -115,6 +135,14 @@ class Counter:
     @value.setter
     def value(self, value: int) -> None:
         self._value = value
+
+
+@dotnet.type("Shop.IResettable", assembly=SHARED)
+@rpcx.remote
+class Resettable(Counter):
+    def reset(self, value: int) -> int:
+        before, self._value = self._value, value
+        return before
 
 
 @dotnet.type("Shop.Basket", assembly=SHARED)

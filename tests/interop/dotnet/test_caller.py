@@ -22,11 +22,15 @@ from rpcx.errors import (
 from tests.interop.dotnet.shop import (
     Color,
     Counter,
+    Machine,
+    Manager,
     Node,
     OutOfStock,
     Person,
     Point,
     RemoteObjectDef,
+    Resettable,
+    Robot,
     Talk,
     Tiny,
     Values,
@@ -34,6 +38,7 @@ from tests.interop.dotnet.shop import (
 
 UTC = datetime.datetime(2024, 2, 29, 1, 2, 3, 456789, tzinfo=datetime.UTC)
 ANN = Person("Ann", 41, home=Point(5, 6), favourite=Color.Green)
+MANAGER = Manager("Cy", 50, favourite=Color.Green, level=3)
 SAMPLES: dict[str, list[Any]] = {
     "bool": [True, False], "byte": [255], "sbyte": [-128], "short": [-32768], "ushort": [65535], "int": [-(2**31)],
     "uint": [2**32 - 1], "long": [-(2**63)], "ulong": [2**64 - 1], "float": [1.5], "double": [3.14159, float("inf")],
@@ -45,10 +50,13 @@ SAMPLES: dict[str, list[Any]] = {
     "array_list": [[1, "b", 2.5, None]], "color": [Color.Blue], "tiny": [Tiny.One], "point": [Point(1, -2)],
     "points": [[Point(1, 2), Point(3, 4)]], "colors": [[Color.Red, Color.Blue]], "maybe": [5, None],
     "times": [[datetime.datetime(2001, 2, 3)]], "decimals": [[decimal.Decimal("1.5")]], "node": [Node(1, Node(2))],
-    "person": [ANN], "people": [[ANN, Person("Bob")]], "register": [{uuid.uuid4(): ANN}, {}],
+    "person": [ANN, MANAGER], "people": [[ANN, Person("Bob")]], "register": [{uuid.uuid4(): ANN}, {}],
     "cube": [[[[1, 2], [3, 4]], [[5, 6], [7, 8]]]], "lists": [{"a": [1, 2], "b": []}], "persons": [[ANN, None]],
     "point_list": [[Point(1, 2)], []], "words": [[["a", "b"], [None, "a"]]], "marks": [{Color.Blue: Point(7, 8)}],
-    "object": [5, 2**40, "five", True, 1.5, UTC, Color.Blue, Point(1, 2), [1, "b", None], None],
+    "object": [
+        Robot(1, "acme", 4, 2), Machine(1, "acme", 4), 5, 2**40, "five", True, 1.5, UTC, Color.Blue, Point(1, 2),
+        [1, "b", None], None,
+    ],
 }  # fmt: skip
 
 
@@ -137,6 +145,16 @@ def test_objects_of_the_server_are_proxies_and_come_home(talk):
     counter.value = 100
     assert talk.drive(counter) == 203
     assert talk.is_mine(counter)
+
+
+@pytest.mark.parametrize("channel", [(), ("http",)])
+def test_methods_of_an_interface_that_another_extends_are_called_too(mono, channel):
+    with mono.serving(*channel) as url, rpcx.connect(url) as server:
+        counter = server.get(Resettable, "published")
+        assert counter.reset(40) == 5
+        assert counter.next() == 41
+        counter.value = 7
+        assert counter.value == 7
 
 
 def test_a_proxy_made_from_a_url_can_be_passed_on(server, talk):

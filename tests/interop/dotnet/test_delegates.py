@@ -6,7 +6,7 @@ import rpcx
 from rpcx.errors import InvalidArguments
 from rpcx.interop.dotnet.delegates import function_of
 from rpcx.interop.dotnet.nodes import ClassNode
-from tests.interop.dotnet.shop import Listener, Radio
+from tests.interop.dotnet.shop import Listener, OutOfStock, Radio
 
 CALLBACKS = "dotnet+tcp://127.0.0.1:0/app?callbacks=yes"
 
@@ -22,6 +22,20 @@ def test_listeners_and_events_of_csharp_clients_are_called(mono, serving):
         "switched": "nothing",
         "heard": "hello,event again,again,later,,switched True 0",
     }
+
+
+@pytest.mark.parametrize("scheme", ["dotnet+tcp", "dotnet+http"])
+def test_what_a_csharp_listener_throws_is_raised_here_with_its_fields_and_stack(mono, serving, scheme):
+    host = rpcx.Host()
+    host.publish(radio := Radio(), "radio")
+    url = serving(host, CALLBACKS.replace("dotnet+tcp", scheme))
+    with mono.started("client.exe", url, "listening", "refuser") as process:
+        assert process.stdout.readline() == "registered: yes\n"
+        (listener,) = radio._listeners
+        with pytest.raises(OutOfStock, match="boom") as caught:
+            listener.said("boom")
+    assert caught.value.left == 7
+    assert "Refuser.Said" in caught.value.__notes__[0]
 
 
 def test_unless_that_is_enabled(mono, serving):

@@ -88,6 +88,11 @@ def test_a_name_that_is_taken_is_left_alone_and_a_stale_one_replaced(name):
     third.close()
 
 
+def test_a_place_on_the_network_is_no_name():
+    with pytest.raises(ValueError, match="'127.0.0.1:5' is no name"):
+        rpcx.connect("dotnet+ipc://127.0.0.1:5/app")
+
+
 def test_nobody_there(name):
     with pytest.raises(NotSent, match="Is the server running"):
         rpcx.connect(f"dotnet+ipc://{name}/app")
@@ -109,6 +114,7 @@ def test_another_users_server_is_refused(name):
 def test_a_way_back_leads_to_sockets_of_that_kind_only():
     from rpcx.abc import PeerFacts
     from rpcx.interop.dotnet.channel import DotnetTcpChannel
+    from rpcx.interop.dotnet.http import DotnetHttpChannel
     from rpcx.interop.dotnet.ipc import DotnetIpcChannel
 
     peer = PeerFacts("dotnet+ipc", "ipc://x", pid=7)
@@ -120,3 +126,7 @@ def test_a_way_back_leads_to_sockets_of_that_kind_only():
     assert DotnetTcpChannel().way_back("tcp://192.0.2.7:5000/x", tcp).location == "127.0.0.1:5000"
     for url in ("unix:///x", "http://192.0.2.7:80", "tcp://", "tcp://host", "tcp://h:99999"):
         assert DotnetTcpChannel().way_back(url, tcp) is None
+    http = PeerFacts("dotnet+http", "[::1]:40000")
+    assert DotnetHttpChannel().way_back("http://192.0.2.7:5000/x", http).location == "[::1]:5000"
+    for url in ("tcp://192.0.2.7:80", "https://192.0.2.7:80", "http://host", "http://h:99999"):
+        assert DotnetHttpChannel().way_back(url, http) is None

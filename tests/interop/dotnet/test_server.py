@@ -18,11 +18,12 @@ def test_the_published_classic_runs_as_it_is(mono, url):
     assert facts == {"classic": "000", "unicode": "True", "null": "True", "long": "1000000"}
 
 
-def test_the_published_classic_runs_letter_for_letter(mono):
+@pytest.mark.parametrize("url", ["dotnet+tcp://127.0.0.1:1233/app", "dotnet+tcp://localhost:1233"])
+def test_the_published_classic_runs_letter_for_letter(mono, url):
     host = rpcx.Host()
     host.publish(remote := RemoteObjectDef(), "RemoteObjectURL")
     try:
-        host.listen("dotnet+tcp://localhost:1233")
+        host.listen(url, insecure=True)
     except OSError:
         host.close()
         pytest.skip("port 1233, which the classic calls, is in use on this machine")

@@ -1,14 +1,16 @@
 """Contracts made from an assembly: what is written, and that it works against the server it was made for."""
 
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
 from rpcx.interop.dotnet.clrnames import ClrName, parse
 from rpcx.interop.dotnet.commands import app
-from rpcx.interop.dotnet.metadata import TypeInfo, read_assembly
+from rpcx.interop.dotnet.metadata import MethodInfo, Param, TypeInfo, read_assembly
 from rpcx.interop.dotnet.stubs import Stubs, snake
 
 EXPECTED = [
@@ -22,6 +24,24 @@ class RemoteObjectDef:
 class Tiny(enum.IntEnum):
     Zero = 0
     One = 1
+""",
+    """class ICounter:
+    def next(self) -> dotnet.Int32:
+""",
+    """class IResettable(ICounter):
+    def reset(self, value: dotnet.Int32) -> dotnet.Int32:
+""",
+    """@dataclass
+class Manager(Person):
+    level: dotnet.Int32
+""",
+    """class Machine:
+    number: Annotated[dotnet.Int32, dotnet.Member("number", private=True)]
+    maker: str | None
+    wheels: Annotated[dotnet.Int32, dotnet.Member("Wheels")]
+""",
+    """class Robot(Machine):
+    number_: Annotated[dotnet.Int32, dotnet.Member("number", private=True)]
 """,
     """    @dotnet.name("Join")
     def join_2(self, a: str, b: dotnet.Int32) -> str:
@@ -75,6 +95,7 @@ with rpcx.connect(url) as server:
     counter = talk.new_counter(5)
     counter.value = 7
     assert (counter.next(), counter.value) == (8, 8)
+    assert server.get(contract.IResettable, "published").next() == 6
     try:
         talk.sell(1)
     except contract.OutOfStock as error:
@@ -84,6 +105,8 @@ with rpcx.connect(url) as server:
     assert values.echo_tiny(contract.Tiny.One) is contract.Tiny.One
     ann = contract.Person("Ann", 41, None, [], contract.Color.Red, None)
     assert values.echo_person(ann) == ann
+    robot = contract.Robot(1, "acme", 4, 2)
+    assert values.echo_object(robot) == robot
 with rpcx.connect(f"{url}?callbacks=yes") as server:
     radio = server.get(contract.IRadio, "radio")
     heard = []
@@ -125,6 +148,28 @@ def test_what_is_no_assembly_is_told(tmp_path):
     done = CliRunner().invoke(app, ["stubs", str(tmp_path / "text.dll")])
     assert done.exit_code == 1
     assert "is no .NET assembly" in done.output
+
+
+@pytest.mark.parametrize("name", ["System.Xml", "System.Runtime.Remoting"])
+def test_assemblies_that_nobody_wrote_for_this_make_modules_that_can_be_imported(mono, name, tmp_path):
+    library = Path(shutil.which("mono")).resolve().parents[1] / "lib" / "mono" / "4.5" / f"{name}.dll"
+    made = tmp_path / "contract.py"
+    done = CliRunner().invoke(app, ["stubs", str(library), "-o", str(made)])
+    assert done.exit_code == 0, done.output
+    run = subprocess.run([sys.executable, str(made)], capture_output=True, text=True, timeout=30, check=False)
+    assert (run.returncode, run.stderr) == (0, "")
+
+
+def test_what_others_wrote_in_another_order_or_with_what_has_no_class_is_written_too():
+    odd = TypeInfo("Ns.Odd", "System.MarshalByRefObject", methods=[
+        MethodInfo("set_Name", [Param("value", ClrName("System.String"))], ClrName("System.Void")),
+        MethodInfo("Pairs", [Param("of", ClrName("Ns.Pair`1"))], ClrName("Ns.Plain")),
+        MethodInfo("get_Name", [], ClrName("System.String")),
+    ])  # fmt: skip
+    source = Stubs("a", [odd, TypeInfo("Ns.Pair`1", "System.Object", serializable=True), TypeInfo("Ns.Plain")]).source()
+    exec(source, {"__name__": "contract"})  # it is a module
+    assert "def pairs(self, of: Any) -> Any:" in source
+    assert source.index("@property") < source.index("@name.setter")
 
 
 def test_types_that_mean_nothing_here_are_any():

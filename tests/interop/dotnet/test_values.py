@@ -2,6 +2,7 @@
 
 import datetime
 import decimal
+import enum
 import uuid
 from dataclasses import dataclass
 from typing import Any
@@ -44,6 +45,19 @@ def back(node: Any) -> Any:
 def round_trip(value: Any, hint: Any) -> Any:
     node = there(value, hint)
     return back(node if node is None or isinstance(node, str | Primitive) else read(write(node)))
+
+
+@dotnet.type("Ns.Marks", assembly="a")
+class Marks(enum.IntFlag):
+    RED = 1
+    BLUE = 2
+
+
+@pytest.mark.parametrize("value", [0, 1, 3, 40])
+def test_flags_take_any_number(value):
+    assert round_trip(Marks(value), Marks) == Marks(value)
+    with pytest.raises(InvalidArguments, match="0 is not a valid Color"):
+        back(ClassNode("Shop.Color", {"value__": Primitive(Kind.INT32, 0)}, "shared"))
 
 
 GUID = uuid.uuid4()

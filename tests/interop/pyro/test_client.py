@@ -183,6 +183,8 @@ def test_uris_and_names_of_pyro(daemon, monkeypatch):
     monkeypatch.setattr("rpcx.interop.pyro.names.DEFAULT_LOCATION", daemon.names)
     with rpcx.get("PYRONAME:some.bank", Bank) as bank:
         assert bank.greet("name") == "hello name"
+    with rpcx.get("PYRONAME:some.bank@localhost", Bank) as bank:  # at the usual port
+        assert bank.greet("name") == "hello name"
     bank = rpcx.get(f"PYRONAME:some.bank@{daemon.names}", Bank)
     assert bank.greet("name") == "hello name"
     bank.close()
@@ -190,6 +192,8 @@ def test_uris_and_names_of_pyro(daemon, monkeypatch):
         rpcx.get(f"PYRONAME:other.bank@{daemon.names}", Bank)
     with pytest.raises(ValueError, match="looks like PYRO:"):
         rpcx.connect("PYRO:bank")
+    with pytest.raises(ValueError, match="Unix sockets are not spoken"):
+        rpcx.connect("PYRO:bank@./u:/run/bank.sock")
 
 
 def test_who_is_no_daemon_is_told():

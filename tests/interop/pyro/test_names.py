@@ -99,3 +99,6 @@ def test_names_that_make_no_sense_are_refused_at_once():
     with pytest.raises(ValueError, match="looks like PYRONAME:bank"):
         rpcx.Host().register(Bank, name="PYRONAME:")
     assert PyroName().place("PYRONAME:bank") == "127.0.0.1:9090"
+    assert PyroName().place("PYRONAME:bank@names.example") == "names.example:9090"
+    assert PyroName().place("PYRONAME:bank@[::1]") == "[::1]:9090"
+    assert PyroName().place("PYRONAME:bank@[::1]:4") == "[::1]:4"

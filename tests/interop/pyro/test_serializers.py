@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import rpcx
 from rpcx.errors import LimitExceeded, ProtocolError
 from rpcx.interop.pyro.serializers import ALL, serializer
 
@@ -27,6 +28,12 @@ def test_serpent_has_what_json_lacks(value):
     assert ALL["serpent"].loads(stock.serializers["serpent"].dumps(value)) == value
 
 
+@pytest.mark.parametrize("name", ["marshal", "pickle"])
+def test_a_client_speaks_no_serializer_that_could_run_code(name, daemon):
+    with pytest.raises(ValueError, match=f"serializer '{name}' is none of serpent, json, msgpack"):
+        rpcx.connect(f"pyro://{daemon.location}?serializer={name}")
+
+
 def test_marshal_is_refused():
     with pytest.raises(ProtocolError, match="marshal"):
         serializer(2)
@@ -45,6 +52,13 @@ def test_marshal_is_refused():
 def test_serpent_is_literals_and_nothing_else(text):
     with pytest.raises((ValueError, LimitExceeded)):
         ALL["serpent"].loads(text.encode())
+
+
+@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("encoding", ["utf-16-be", "utf-16", "utf-32-le"])
+def test_texts_are_utf8_and_nothing_is_guessed(name, encoding):
+    with pytest.raises((ValueError, LimitExceeded)):
+        ALL[name].loads("['a']".encode(encoding))
 
 
 @pytest.mark.parametrize("name", ALL)

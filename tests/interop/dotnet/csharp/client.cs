@@ -34,6 +34,7 @@ public class Client
                 case "lease": Lease(); break;
                 case "sponsor": Sponsor(); break;
                 case "radio": Radio(); break;
+                case "refuser": Refuse(); break;
                 case "listening": Listening(); break;
                 default: throw new Exception("no part " + part);
             }
@@ -140,6 +141,10 @@ public class Client
             b.Name == "Ann" && b.Age == 41 && b.Favourite == Color.Green && b.Home.Value.Y == 6 && b.Friend.Name == "Bob"
             && b.Friend.Friend == b && b.Children.Count == 2 && b.Children[1] == b.Friend && b.Friend.Children == null);
         Check("people", new List<Person> { ann, bob }, v.EchoPeople, (a, b) => b.Count == 2 && b[0].Friend == b[1]);
+        var boss = new Manager { Name = "Cy", Age = 50, Favourite = Color.Red, Level = 3, Friend = ann };
+        Check("manager", (Person)boss, v.EchoPerson, (a, b) =>
+            b is Manager && ((Manager)b).Level == 3 && b.Name == "Cy" && b.Age == 50 && b.Friend.Name == "Ann");
+        Check("robot", (object)new Robot(1, 2) { Wheels = 4 }, v.EchoObject, (a, b) => ((Robot)b).SaidAll() == "2 1acme4");
         var key = Guid.NewGuid();
         Check("register", new Dictionary<Guid, Person> { { key, bob } }, v.EchoRegister, (a, b) => b[key].Age == 12);
         Check("cube", new[,,] { { { 1, 2 }, { 3, 4 } }, { { 5, 6 }, { 7, 8 } } }, v.EchoCube,
@@ -311,6 +316,19 @@ public class Client
         Say("switched", Thrown(() => radio.Switched += listener.OnSwitched));
         radio.Switch();
         Say("heard", string.Join(",", listener.Heard));
+    }
+
+    class Refuser : MarshalByRefObject, IListener
+    {
+        public override object InitializeLifetimeService() { return null; }
+        public int Said(string text) { throw new OutOfStock(text, 7); }
+    }
+
+    static void Refuse()
+    {
+        ((IRadio)Activator.GetObject(typeof(IRadio), url + "/radio")).Listen(new Refuser());
+        Console.WriteLine("registered: yes");
+        Console.In.ReadLine();
     }
 
     static object Tried<T>(Func<T> function)

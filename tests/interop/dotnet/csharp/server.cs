@@ -65,13 +65,14 @@ public class Values : MarshalByRefObject, IValues
     public Dictionary<Color, Point> EchoMarks(Dictionary<Color, Point> v) { return v; }
 }
 
-public class Counter : MarshalByRefObject, ICounter
+public class Counter : MarshalByRefObject, IResettable
 {
     int value;
     public Counter() { }
     public Counter(int start) { value = start; }
     public int Next() { return Interlocked.Increment(ref value); }
     public int Value { get { return value; } set { this.value = value; } }
+    public int Reset(int value) { var before = this.value; this.value = value; return before; }
 
     // A short life, so that tests see its end: leases are looked at every 0.1 s.
     public override object InitializeLifetimeService()

@@ -33,6 +33,29 @@ namespace Shop
         public Point? Home { get; set; }
     }
 
+    // What derives from another has that one's private fields too, also where it has some of the same name.
+    [Serializable] public class Manager : Person
+    {
+        public int Level { get; set; }
+    }
+
+    [Serializable] public class Machine
+    {
+        public const string Unit = "mm";
+        private int number;
+        protected string maker;
+        public int Wheels;
+        public Machine(int number, string maker) { this.number = number; this.maker = maker; }
+        public string Said() { return number + maker + Wheels; }
+    }
+
+    [Serializable] public class Robot : Machine
+    {
+        private int number;
+        public Robot(int number, int own) : base(number, "acme") { this.number = own; }
+        public string SaidAll() { return number + " " + Said(); }
+    }
+
     [Serializable] public class Node
     {
         public int value;
@@ -81,6 +104,11 @@ namespace Shop
     {
         int Next();
         int Value { get; set; }
+    }
+
+    public interface IResettable : ICounter
+    {
+        int Reset(int value);
     }
 
     public interface ITalk
