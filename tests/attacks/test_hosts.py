@@ -166,6 +166,27 @@ def test_a_value_of_another_type_than_was_declared_is_an_error():
         bank.total()
 
 
+NO_VALUES = {"a number": 5, "a map": {}, "a map of one": {0: 1}, "nothing": [], "a text": "a", "two": [1, 2], "nil": None}
+
+
+@pytest.mark.parametrize("body", NO_VALUES.values(), ids=NO_VALUES)
+def test_an_answer_that_is_not_one_value_is_an_error_however_it_is_waited_for(body):
+    said = msgpack.packb(body)
+
+    def script(kind: int, number: int) -> bytes:
+        return returned(number, said) if not script.streams else frame(Kind.ITEM, number, said)[0]
+
+    script.streams = False
+    with hostile(script) as host, client(host) as bank:
+        with pytest.raises(rpcx.ProtocolError, match="a list of one value"):
+            bank.anything()
+        with pytest.raises(rpcx.ProtocolError, match="a list of one value"):
+            rpcx.future(bank.anything).result()
+        script.streams = True
+        with pytest.raises(rpcx.ProtocolError, match="a list of one value"):
+            next(iter(bank.ticks()))
+
+
 UNASKED = {
     "an answer to no call": returned(77, b"\x91\xc0"),
     "an item of what is no stream": frame(Kind.ITEM, 1, b"\x91\xc0")[0],
