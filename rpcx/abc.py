@@ -467,6 +467,7 @@ class Proved:
     principal: str  # 1 to 64 letters, digits, and . _ @ + - behind the first
     roles: frozenset[str] = frozenset()  # likewise
     seconds: float | None = None  # that this holds; then its session ends. None: as long as the connection
+    stands: Callable[[], bool] | None = None  # asked each second by the thread that reads; False ends the session
 
 
 class Bound(NamedTuple):

@@ -272,7 +272,7 @@ class Host:
             spin=self._spin,
             most_waiting=self._realm.limits.write_cap,
         )
-        for timed in (self._realm.timed, self._doorkeeper, self._overdue):
+        for timed in (self._realm.timed, self._doorkeeper, self._overdue, self._realm.standing):
             self._pump.time(timed)
         for listener in self._listeners:
             self._pump.listen(listener)
@@ -332,7 +332,7 @@ class Host:
         self._loop = asyncio.get_running_loop()
         self._stopped_aio = asyncio.Event()
         self._aio = AioPump(self._accept, self._realm.limits.write_cap)
-        for timed in (self._realm.timed, self._doorkeeper, self._overdue):
+        for timed in (self._realm.timed, self._doorkeeper, self._overdue, self._realm.standing):
             self._aio.time(timed)
         for listener in self._listeners:
             self._aio.listen(listener)

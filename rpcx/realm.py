@@ -42,6 +42,7 @@ from rpcx.remoting.objects import ABSENT, HOST_URI, ObjectTable
 from rpcx.remoting.proxy import Flavour, Proxy, dynamic_method
 from rpcx.remoting.service import HostService
 from rpcx.remoting.slots import Slots
+from rpcx.remoting.standing import Standing
 from rpcx.security import audit
 from rpcx.security.doorkeeper import Doorkeeper
 from rpcx.security.guard import TurnedAway
@@ -171,6 +172,7 @@ class Realm:
         self._formatters = {name: find_formatter(name)() for name in formatters}
         self._authenticators = [find_authenticator(a)() if isinstance(a, str) else a for a in authenticators]
         self._limits = limits
+        self.standing = Standing()
         self.slots = Slots(limits.in_flight_per_principal, limits.in_flight_per_host)
         self._custom_errors = custom_errors
         self.annexes: dict[str, Any] = {}  # what other protocols keep with it, by their name
@@ -302,6 +304,8 @@ class Realm:
             endpoint.take_share(self.slots, owner, None if facts.owner else f"principal {owner}")
         if self._limits.session is not None and self._role == "server" and not facts.owner:
             endpoint.grows_old(self._limits.session)
+        if self.standing.begun(endpoint):
+            self._rearm()
         endpoint.admit(self.gate(facts, endpoint.holder), detail=facts.owner and not self._custom_errors)
         before = self._lost.pop(endpoint.holder, None)
         if before is not None:
@@ -316,6 +320,7 @@ class Realm:
         if self._role == "server" and error is not None and not isinstance(error, TurnedAway):
             self._unproved(facts, error)
         self.endpoints.discard(endpoint)
+        self.standing.ended(endpoint)
         if self._doorkeeper is not None:
             self._doorkeeper.ended(endpoint, error)
         if any(other.holder == endpoint.holder for other in list(self.endpoints)):

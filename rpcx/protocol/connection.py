@@ -25,7 +25,7 @@ from collections.abc import Sequence
 from enum import IntEnum
 from typing import Final
 
-from rpcx.abc import Buffer
+from rpcx.abc import Buffer, Proved
 from rpcx.errors import BY_NAME, ConnectionLost, LimitExceeded, NotSent, ProtocolError, RpcxError
 from rpcx.protocol.conduct import Conduct, Share
 from rpcx.protocol.frames import (
@@ -348,6 +348,11 @@ class Connection:
         events.append((OPENED, agreement, b"", NO_SEGMENTS))
         self.send_held()
         return behind
+
+    @property
+    def proof(self) -> Proved | None:
+        """Who the client proved to be; None: by no authenticator, or not yet."""
+        return self._opening.proved
 
     def proved(self, answer: bytes | RpcxError) -> None:
         """What came of a PROVE event, or why nothing did; `due` asks for a `tick` then, which says it."""

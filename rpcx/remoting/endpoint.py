@@ -21,7 +21,7 @@ import time
 from collections.abc import Callable, Hashable, Sequence
 from typing import Any
 
-from rpcx.abc import NOTHING, Buffer, Job, Link, PeerFacts
+from rpcx.abc import NOTHING, Buffer, Job, Link, PeerFacts, Proved
 from rpcx.errors import ConnectionLost, ForkedConnection, MaybeExecuted, NotSent, ProtocolError, RpcxError
 from rpcx.protocol.connection import (
     BATCH,
@@ -293,6 +293,11 @@ class Endpoint(Outgoing, Incoming):
         return list(self._serving.values())
 
     @property
+    def proof(self) -> Proved | None:
+        """Who the client proved to be; None: by no authenticator, or not yet."""
+        return self._connection.proof
+
+    @property
     def proving(self) -> str:
         """The authenticator that works on what this side says next; empty: none does."""
         return self._connection.proving
@@ -313,6 +318,14 @@ class Endpoint(Outgoing, Incoming):
             events = self._connection.reject(error)
         self._handle(events, time.monotonic())
         self._link.flush()
+
+    def cut_off(self, error: RpcxError) -> None:
+        """End it at once, and tell the peer why."""
+        with self._lock:
+            events = self._connection.fail(error)
+        self._handle(events, time.monotonic())
+        self._link.flush()
+        self._link.close()
 
     def close(self) -> None:
         """Say goodbye; what is queued still leaves."""

@@ -154,7 +154,7 @@ class _Judge:
 
     def step(self, message: bytes) -> tuple[bytes, Proved | None]:
         token, proof = _taken_apart(message)
-        claims, realm = self._believed(token)
+        claims, issuer, realm = self._believed(token)
         if claims.audience != self._audience:
             raise AuthenticationFailed(f"the token is for {claims.audience!r}, and this is {self._audience!r}")
         left = (claims.expires - self._now).total_seconds()
@@ -168,17 +168,21 @@ class _Judge:
         principal = f"{claims.principal}@{realm}" if realm else claims.principal
         if OWNER in (principal, *claims.roles):
             raise AuthenticationFailed("no token makes its holder the owner")
-        return b"", Proved(principal, claims.roles, left)
+        return b"", Proved(principal, claims.roles, left, functools.partial(self._stands, issuer, claims.holder))
 
-    def _believed(self, token: bytes) -> tuple[Claims, str]:
-        """What a known issuer claims, and the issuer's realm; not a word of it is read before the signature is."""
+    def _stands(self, issuer: str, holder: str | None) -> bool:
+        """Whether the keys of both are trusted still."""
+        return self._trust.issuer(issuer) is not None and not (holder and self._trust.is_revoked(holder))
+
+    def _believed(self, token: bytes) -> tuple[Claims, str, str]:
+        """What a known issuer claims, its key and its realm; not a word of it is read before the signature is."""
         try:
             signed = parse(token)
             issuer = self._trust.issuer(signed.issuer)
             good = signed.signed_by(issuer.key if issuer is not None else NOBODY)  # whoever it is, it takes as long
             if issuer is None or not good:
                 raise AuthenticationFailed(UNKNOWN)
-            return claims_of(signed.body), issuer.realm
+            return claims_of(signed.body), signed.issuer, issuer.realm
         except ValueError as error:
             raise AuthenticationFailed(UNKNOWN) from error
 

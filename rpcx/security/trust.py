@@ -115,6 +115,11 @@ class TrustStore:
         self._refresh()
         return self._issuers.get(fingerprint)
 
+    def is_revoked(self, fingerprint: str) -> bool:
+        """Whether the key is trusted no more, whatever else says that it is."""
+        self._refresh()
+        return fingerprint in self._revoked
+
     def certificates(self) -> list[bytes]:
         """What a handshake may end at, DER: the trusted certificates and the authorities'."""
         self._refresh()

@@ -1,8 +1,13 @@
 """Tokens as an authenticator: who gets in by one, and every way not to."""
 
+import asyncio
+import contextlib
 import datetime
 import itertools
+import threading
 import time
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from cryptography import x509
@@ -17,6 +22,7 @@ from tests.security.pair import user
 
 NOW = datetime.datetime(2026, 1, 2, 3, 4, 5, tzinfo=datetime.UTC)
 NUMBERS = itertools.count()
+TELLER = frozenset({"teller"})
 
 
 def binding(nonce: bytes = b"s" * 32, *, private: bool = True) -> Binding:
@@ -202,6 +208,66 @@ def test_it_works_over_real_connections_and_the_session_ends_with_the_token(url,
                 assert len(tokens) == 2
             with pytest.raises(AuthenticationFailed, match="the client has none, the server token"):
                 rpcx.connect(where)
+
+
+@contextlib.contextmanager
+def looped(host: rpcx.Host) -> Iterator[None]:
+    """``host`` in an event loop of its own thread."""
+    begun, over = threading.Event(), threading.Event()
+
+    async def serve() -> None:
+        async with host:
+            begun.set()
+            await asyncio.to_thread(over.wait)
+
+    thread = threading.Thread(target=asyncio.run, args=(serve(),))
+    thread.start()
+    assert begun.wait(10)
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+
+
+def in_threads(host: rpcx.Host) -> rpcx.Host:
+    return host
+
+
+def revoke(key: str, directory: Path) -> None:
+    """As `rpcx keys revoke` does it."""
+    (directory / "revoked").write_text(f"{key} somebody\n")
+    (directory / "revoked").chmod(0o600)
+
+
+@pytest.mark.parametrize("serving", [in_threads, looped])
+@pytest.mark.parametrize(("url", "whose"), [("pipe", "issuer"), ("pipe", "holder"), ("tcp", "issuer")])
+def test_a_session_ends_when_a_key_behind_its_token_is_revoked(url, whose, serving, tmp_path):
+    """Over a pipe nothing else of the connection depends on keys."""
+    issuer, home = own_identity(tmp_path / "issuer"), tmp_path / "one"
+    with user(home):
+        own = own_identity().fingerprint
+        (home / "issuers").mkdir(mode=0o700)
+        certificate = x509.load_der_x509_certificate(issuer.certificate)
+        (home / "issuers" / "acme.pem").write_bytes(certificate.public_bytes(Encoding.PEM))
+        token = TokenAuthenticator(
+            token=issue("ann", own, 900, roles=TELLER, holder=own, directory=tmp_path / "issuer")
+        )
+        host = rpcx.Host(authenticators=["token"])
+        host.register(Till)
+        where = host.listen(f"pipe://till{next(NUMBERS)}" if url == "pipe" else "tcp://127.0.0.1:0")
+        with serving(host), rpcx.connect(where, authenticators=[token]) as server:
+            till = server.get(Till)
+            assert till.who() == ("ann@acme", False)
+            first = server._endpoint
+            revoke(issuer.fingerprint if whose == "issuer" else own, home)
+            deadline = time.monotonic() + 10
+            while first.error is None:
+                assert time.monotonic() < deadline
+                time.sleep(0.02)
+            assert isinstance(first.error, AuthenticationFailed)
+            with pytest.raises(AuthenticationFailed):
+                till.who()
 
 
 def test_a_configuration_file_names_it(two, tmp_path):
