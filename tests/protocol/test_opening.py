@@ -44,7 +44,9 @@ class Ends:
 def test_who_proves_it_is_known_and_nobody_else_than_it_proved(rounds):
     facts = PeerFacts("test", "pair", principal="somebody", roles=frozenset({"ops"}), owner=True, private=True)
     ends = Ends(server=[Digest(rounds=rounds)], facts=facts)
+    assert ends.server.proof is None
     ends.talk()
+    assert ends.server.proof.principal == "ann"
     assert ends.opened == (True, True)
     assert (facts.principal, facts.roles, facts.owner) == ("ann", {"teller"}, False)
     assert ends.client.agreement.authenticator == ends.server.agreement.authenticator == "digest"
