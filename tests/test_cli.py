@@ -419,7 +419,7 @@ def test_completion_can_be_installed():
 
 @pytest.mark.parametrize(
     ("typed", "offered"),
-    [("rpcx ser", ["serve"]), ("rpcx names l", ["list", "lookup"]), ("rpcx call --time", ["--timeout"])],
+    [("rpcx ser", ["serve", "service"]), ("rpcx names l", ["list", "lookup"]), ("rpcx call --time", ["--timeout"])],
 )
 def test_a_shell_completes_commands_and_options(typed, offered):
     asked = {"_RPCX_COMPLETE": "complete_bash", "COMP_WORDS": typed, "COMP_CWORD": str(typed.count(" "))}
