@@ -49,7 +49,7 @@ def collected(realm: Any, doorkeeper: Doorkeeper, driver: dict[str, int]) -> dic
 def _limits(realm: Any, driver: dict[str, int]) -> dict[str, Bound]:
     limits, hits = realm.limits, realm.table.hits
     found: dict[str, Bound] = {}
-    for name, (now, high) in {**_each_connection(realm), **realm.slots.peaks()}.items():
+    for name, (now, high) in {**_each_connection(realm), **realm.slots.peaks(), **realm.port.peaks()}.items():
         scope, _, short = name.partition(".")
         if scope == "limits":
             found[name] = Bound(getattr(limits, short), now, max(now, high), hits[name])

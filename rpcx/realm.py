@@ -36,6 +36,7 @@ from rpcx.protocol.connection import Connection
 from rpcx.protocol.handshake import Limits, Offer, Role
 from rpcx.protocol.opening import Authentication
 from rpcx.remoting.access import Access, Gate, Said
+from rpcx.remoting.cargo import Port
 from rpcx.remoting.contract import Contract, Mode, contract_of
 from rpcx.remoting.endpoint import Endpoint
 from rpcx.remoting.objects import ABSENT, HOST_URI, ObjectTable
@@ -174,6 +175,7 @@ class Realm:
         self._limits = limits
         self.standing = Standing()
         self.slots = Slots(limits.in_flight_per_principal, limits.in_flight_per_host)
+        self.port = Port(max(limits.large_per_principal, limits.message), max(limits.large_per_host, limits.message))
         self._custom_errors = custom_errors
         self.annexes: dict[str, Any] = {}  # what other protocols keep with it, by their name
         self.spawn = spawn  # run a job where it holds nobody up
@@ -301,7 +303,7 @@ class Realm:
             endpoint.holder = (facts.channel, facts.principal, facts.fingerprint, endpoint.holder)
         owner = "owner" if facts.owner else facts.principal or facts.uid  # sessions come and go; it answers for all
         if self._role == "server":
-            endpoint.take_share(self.slots, owner, None if facts.owner else f"principal {owner}")
+            endpoint.take_share(self.slots, self.port, owner, None if facts.owner else f"principal {owner}")
         if self._limits.session is not None and self._role == "server" and not facts.owner:
             endpoint.grows_old(self._limits.session)
         if self.standing.begun(endpoint):

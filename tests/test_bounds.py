@@ -45,6 +45,11 @@ class Desk:
     def data(self) -> bytes:
         return b"x" * 100_000
 
+    @rpcx.method(blocking=True)
+    def carry(self, data: bytes) -> int:
+        time.sleep(0.2)
+        return len(data)
+
 
 @rpcx.client_activated(allow=["*"], lease=rpcx.Lease(initial=60))
 class Note:
@@ -78,6 +83,9 @@ def nested(levels: int) -> object:
     return value
 
 
+#: Two messages of 200 kB: the second comes while the call of the first runs.
+LARGE = b"".join(call(number, b"x" * 200_000, method="carry") for number in (1, 2))
+
 #: What one client sends that goes over a bound, and the host's options.
 SENT = {
     "limits.message": (HEADER.pack(2_000_000, Kind.CALL, 0, 0, 1), {"limits": rpcx.Limits(message=1 << 20)}),
@@ -86,6 +94,9 @@ SENT = {
     ),
     "limits.in_flight_per_host": (
         b"".join(call(number, method="work") for number in range(1, 7)), {"limits": rpcx.Limits(in_flight_per_host=2)},
+    ),
+    "limits.large_per_host": (
+        LARGE, {"limits": rpcx.Limits(message=250_000, large_per_host=1)},
     ),
     "limits.oneways": (
         frame(Kind.ONEWAY, 0, msgpack.packb(["desk", "rest", [], None]))[0] * 5, {"limits": rpcx.Limits(oneways=2)},

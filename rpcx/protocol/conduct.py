@@ -4,6 +4,7 @@ Cancelled calls, and calls that make no sense, are work for nothing; so are ping
 numbers are others' (see `rpcx.protocol.connection`): Envoy judges 500 requests by their resets, gRPC gives two strikes.
 """
 
+from collections.abc import Collection, Mapping
 from typing import Final, Protocol
 
 from rpcx.errors import LimitExceeded
@@ -65,4 +66,37 @@ class Share(Protocol):
 
     def ended(self, count: int, /) -> None:
         """So many of those ended."""
+        ...
+
+
+class Cargo(Protocol):
+    """What a connection has on board of large messages: the one that comes, and those whose calls are not answered."""
+
+    @property
+    def aboard(self) -> Mapping[int, int]:
+        """Calls that are not answered, and their bytes."""
+        ...
+
+    def load(self, size: int, /) -> LimitExceeded | None:
+        """A message of ``size`` bytes has begun. Why there is no room for it; None: there is."""
+        ...
+
+    def arrived(self, call_id: int, /) -> None:
+        """It is complete. It stays on board until its call is answered; 0: it brings none."""
+        ...
+
+    def unload(self, call_id: int, /) -> None:
+        """The call is answered."""
+        ...
+
+    def waits(self, size: int, /) -> LimitExceeded | None:
+        """A one-way call of ``size`` bytes is to wait for others. Why there is no room for it, or None."""
+        ...
+
+    def waited(self, size: int, /) -> None:
+        """Its turn has come."""
+        ...
+
+    def left(self, running: Collection[int], /) -> None:
+        """The connection is over; these calls of it run on."""
         ...

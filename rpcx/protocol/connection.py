@@ -21,13 +21,13 @@ peer's it is their id. The hot path makes no object but that tuple.
 """
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from enum import IntEnum
 from typing import Final
 
 from rpcx.abc import Buffer, Proved
 from rpcx.errors import BY_NAME, ConnectionLost, LimitExceeded, NotSent, ProtocolError, RpcxError
-from rpcx.protocol.conduct import Conduct, Share
+from rpcx.protocol.conduct import Cargo, Conduct, Share
 from rpcx.protocol.frames import (
     HEADER,
     HEADER_SIZE,
@@ -36,6 +36,7 @@ from rpcx.protocol.frames import (
     UNPACK_HEADER,
     FrameReader,
     Kind,
+    Unkept,
     frame,
 )
 from rpcx.protocol.handshake import LEAST_MESSAGE, Agreement, Limits, Offer, Role, refusal, refused
@@ -121,6 +122,8 @@ class Connection:
         self.held: OrderedDict[int, tuple[int, bytes, Sequence[Buffer]]] = OrderedDict()
         self._granted: dict[int, int] = {}  # our calls that stream: id → items the peer may still send
         self._allowed = 0  # calls the peer lets us have in flight; 0: not open yet, or no longer
+        self.cargo: Cargo | None = None  # what large messages weigh; None: that does not matter
+        self._aboard: Mapping[int, int] = {}  # the cargo's
         self._most_served = limits.in_flight  # of the peer's calls at once; if there is a share, before it is to grow
         self.share: Share | None = None  # None: what others have in flight does not matter
         self._serving: dict[int, int] = {}  # the peer's calls: id → credit for stream items
@@ -180,7 +183,10 @@ class Connection:
         reader = self._reader
         frames = reader.read(data)
         for kind, call_id, body, segments in frames:
-            event = self._take(kind, call_id, body, segments, now)
+            if type(segments) is Unkept:
+                event = self._unkept(kind, call_id, segments[0])
+            else:
+                event = self._take(kind, call_id, body, segments, now)
             if event is not None:
                 events.append(event)
                 if event[0] == CLOSED:
@@ -224,6 +230,16 @@ class Connection:
         if kind == RETURNS:
             return self._returns_came(_ids(call_id, body), body)
         return self._control(kind, call_id, body, now)
+
+    def _unkept(self, kind: int, call_id: int, why: LimitExceeded) -> Event | None:
+        """A frame that there was no room for. Raises ``why`` where nobody waits for an answer that could say so."""
+        if kind == ONEWAY:
+            self._came += 1
+            return REFUSED, ((), why), b"", NO_SEGMENTS
+        if kind != CALL and kind != BATCH:
+            raise why
+        event = self._take(kind, call_id, b"", NO_SEGMENTS, 0.0)
+        return (REFUSED, ((call_id,), why), b"", NO_SEGMENTS) if event is not None and event[0] == kind else event
 
     def _no_room(self, ids: Sequence[int]) -> Event | None:
         """Calls came for which the share must grow. None: it did; else what becomes of them."""
@@ -478,6 +494,8 @@ class Connection:
         if size > LARGE or segments:
             large = True
             self._check_size(size, segments)
+        if self._aboard and self.cargo is not None:
+            self.cargo.unload(call_id)
         if self._serving.pop(call_id, None) is None:
             self.ended_late(1)
             return False
@@ -584,6 +602,11 @@ class Connection:
     def serving(self) -> int:
         """The peer's calls that are not answered."""
         return len(self._serving)
+
+    def carry(self, cargo: Cargo) -> None:
+        """From now on there must be room for large messages."""
+        self.cargo, self._aboard = cargo, cargo.aboard
+        self._reader.weigh(cargo)
 
     def allow(self, calls: int) -> None:
         """So many of them at once need not be asked for; its share's."""
@@ -703,9 +726,14 @@ class Connection:
         self._streamed.clear()
         self._abandoned.clear()
 
-    def abandon(self) -> tuple[list[object], list[object]]:
-        """The tokens of our calls that will get no answer: those that left, and those that never did."""
+    def abandon(self, running: Collection[int] = ()) -> tuple[list[object], list[object]]:
+        """The tokens of our calls that will get no answer: those that left, and those that never did.
+
+        ``running``: the peer's calls that will be answered all the same, since they run on.
+        """
         self._left_behind()
+        if self.cargo is not None:
+            self.cargo.left(running)
         unsent = [self._calls.pop(call_id) for call_id in self.held]
         sent = list(self._calls.values())
         self._calls.clear()

@@ -8,17 +8,19 @@ segments are large buffers that travel beside it, so that they are never copied 
 `FrameReader` is a plain loop over an offset (265 ns a frame; a generator reader costs 630-780). A frame that
 is not complete in one read is collected piece by piece: memory follows the bytes that came, never the length
 that was claimed, and small pieces are joined as they come (two bytes kept as an object of their own cost 43).
-Each segment is joined by itself, so that it arrives as one ``bytes`` object.
+Each segment is joined by itself, so that it arrives as one ``bytes`` object. A large frame that there is no room for
+is read to its end all the same, and nothing of it is kept (`Unkept`): so only its sender is told.
 """
 
 import functools
 from collections.abc import Sequence
 from enum import IntEnum
 from struct import Struct
-from typing import Final
+from typing import Any, Final
 
 from rpcx.abc import Buffer
 from rpcx.errors import LimitExceeded, ProtocolError, RpcxError
+from rpcx.protocol.conduct import Cargo
 
 HEADER: Final = Struct("!IBBHI")
 HEADER_SIZE: Final = HEADER.size
@@ -109,10 +111,19 @@ def _keep_large_blocks() -> None:
     bytes(KEPT_BLOCK)
 
 
+class Unkept(tuple[Any, ...]):
+    """Stands for the segments of a frame that was not kept, and has an empty body: the error that says why not."""
+
+    __slots__ = ()
+
+
 class FrameReader:
     """Cuts frames out of whatever pieces the stream delivers."""
 
-    __slots__ = ("_chunks", "_head", "_missing", "_parts", "_rest", "_sizes", "error", "largest", "limit")
+    __slots__ = (
+        "_cargo", "_chunks", "_head", "_length", "_missing", "_parts", "_rest", "_sizes", "_why", "error", "largest",
+        "limit",
+    )  # fmt: skip
 
     def __init__(self, limit: int) -> None:
         self.limit = limit  # bytes behind the header that a frame may have
@@ -124,6 +135,9 @@ class FrameReader:
         self._parts: list[bytes] = []  # the parts that are complete
         self._chunks: list[bytes | bytearray] = []  # pieces of the part under way; small ones joined
         self._missing = 0  # bytes the part under way still needs
+        self._length = 0  # bytes of the large frame under way
+        self._cargo: Cargo | None = None  # who is asked for room for it; None: nobody
+        self._why: LimitExceeded | None = None  # … and said why there is none: it is not kept
 
     @property
     def partial(self) -> bool:
@@ -133,6 +147,12 @@ class FrameReader:
     def wanted(self) -> int:
         """How many bytes to read next: the rest of a large part exactly, so that it needs no cutting."""
         return READ_SIZE if self._head is None else max(READ_SIZE, min(self._missing, LARGE_READ))
+
+    def weigh(self, cargo: Cargo) -> None:
+        """From now on there must be room for large frames; for the one under way too."""
+        self._cargo = cargo
+        if self._head is not None:
+            self._load()
 
     def read(self, data: bytes) -> list[Frame]:
         """The frames that ``data`` completes.
@@ -177,10 +197,30 @@ class FrameReader:
         if length > LARGE_READ // 2:
             _keep_large_blocks()
         self._head = (kind, call_id)
+        self._length = length
         self.largest = max(self.largest, length)
         self._sizes = [*sizes[::-1], body]
         self._missing = self._sizes.pop()
+        if self._cargo is not None:
+            self._load()
         return True
+
+    def _load(self) -> None:
+        if self._cargo is not None and self._length > READ_SIZE:
+            self._why = self._cargo.load(self._length)
+            if self._why is not None:
+                self._parts, self._chunks = [], []
+
+    def _complete(self) -> Frame:
+        """The large frame that was under way."""
+        kind, call_id = self._head  # type: ignore[misc]  # set while collecting
+        body, segments = self._parts[0], self._parts[1:]
+        why, self._head, self._parts, self._why = self._why, None, [], None
+        if why is not None:
+            return kind, call_id, b"", Unkept((why,))
+        if self._cargo is not None and self._length > READ_SIZE:
+            self._cargo.arrived(call_id if kind in (Kind.CALL, Kind.BATCH) else 0)
+        return kind, call_id, body, segments
 
     def _collect(self, data: bytes, position: int, frames: list[Frame]) -> int:
         """Feed the large frame under way from ``data[position:]``; where it stopped taking."""
@@ -190,10 +230,14 @@ class FrameReader:
             position += take
             self._missing -= take
             chunks = self._chunks
+            if self._why is not None:
+                piece = b""
             if self._missing:
-                if take < SMALL_PIECE and chunks and type(chunks[-1]) is bytearray:
+                if not piece:
+                    pass
+                elif take < SMALL_PIECE and chunks and type(chunks[-1]) is bytearray:
                     chunks[-1] += piece
-                elif take:
+                else:
                     chunks.append(piece if take >= SMALL_PIECE else bytearray(piece))
                 return position
             self._parts.append(b"".join((*chunks, piece)) if chunks else piece)
@@ -201,9 +245,7 @@ class FrameReader:
             if self._sizes:
                 self._missing = self._sizes.pop()
                 continue
-            kind, call_id = self._head  # type: ignore[misc]  # set while collecting
-            frames.append((kind, call_id, self._parts[0], self._parts[1:]))
-            self._head, self._parts = None, []
+            frames.append(self._complete())
             return position
 
 

@@ -25,13 +25,21 @@ LEAST_MESSAGE: Final = 1024  # bytes of one message that every end must take
 IN_FLIGHT: Final = 1024  # calls begun and not answered, per connection (HTTP/2 servers: 100)
 PRINCIPAL_IN_FLIGHT: Final = 4096  # … of one principal's connections
 HOST_IN_FLIGHT: Final = 16384  # … of all
+PRINCIPAL_LARGE: Final = 512 << 20  # bytes of large messages of one principal
+HOST_LARGE: Final = 2 << 30  # … of all
 WINDOW: Final = 64  # stream items sent ahead of the consumer
 LONGEST_CALL: Final = 86_400.0  # seconds; whoever waits for longer has forgotten it
 ONEWAYS: Final = 10_000  # one-way calls that wait, of one connection: some 10 MB
 WRITE_CAP: Final = 8 << 20  # bytes that may wait for a peer to take them (NATS: 64 MiB)
 MIN_PING: Final = 5.0  # seconds between two pings of one end (gRPC: 5 minutes)
 
-#: Of `Limits`, those that are times which must end.
+#: Of `Limits`, those that are counts of whatever.
+COUNTS: Final = (
+    "in_flight", "in_flight_per_principal", "in_flight_per_host", "large_per_principal", "large_per_host", "window",
+    "write_cap", "oneways",
+)  # fmt: skip
+
+#: … and those that are times which must end.
 SECONDS: Final = ("write_stall", "ping_timeout", "frame_seconds", "handshake", "longest_call", "session")
 
 Role = Literal["client", "server"]
@@ -53,13 +61,14 @@ class Limits:
     handshake: float = HANDSHAKE_SECONDS
     in_flight_per_principal: int = PRINCIPAL_IN_FLIGHT  # of all its connections to a host, the owner's excepted
     in_flight_per_host: int = HOST_IN_FLIGHT  # of all connections to a host
+    large_per_principal: int = PRINCIPAL_LARGE  # bytes of messages above 64 KiB that come, or whose calls run; likewise
+    large_per_host: int = HOST_LARGE  # at least one message fits, of whatever size it may have
     longest_call: float = LONGEST_CALL  # that a call may run; a stream may for ever
     session: float | None = None  # that a connection may last, the owner's excepted; None: for ever
     oneways: int = ONEWAYS  # one-way calls of a connection that wait for those before them; more are lost
 
     def __post_init__(self) -> None:
-        ones = ("in_flight", "in_flight_per_principal", "in_flight_per_host", "window", "write_cap", "oneways")
-        for name, least in (("message", LEAST_MESSAGE), *((name, 1) for name in ones)):
+        for name, least in (("message", LEAST_MESSAGE), *((name, 1) for name in COUNTS)):
             value = getattr(self, name)
             if not isinstance(value, int) or value < least:
                 raise ValueError(f"Limits({name}={value!r}): an integer of at least {least} is needed")

@@ -48,6 +48,7 @@ from rpcx.protocol.connection import (
 )
 from rpcx.protocol.term import grows_old
 from rpcx.remoting.brake import Brake
+from rpcx.remoting.cargo import Port
 from rpcx.remoting.dispatch import IncomingCall
 from rpcx.remoting.incoming import Incoming
 from rpcx.remoting.objects import ObjectTable
@@ -231,6 +232,8 @@ class Endpoint(Outgoing, Incoming):
 
     def _refuse_all(self, refused: tuple[Sequence[int], Exception], now: float) -> None:
         ids, error = refused
+        if not ids:
+            self._lost_oneway(error, now)
         for call_id in ids:
             self._refuse(call_id, error, now)
 
@@ -278,10 +281,11 @@ class Endpoint(Outgoing, Incoming):
                 self._imports[uri] = weak
         before.successor = self
 
-    def take_share(self, slots: Slots, key: Hashable, whose: str | None) -> None:
-        """Its calls in flight count for the principal ``key``, if it has a name, and for the host."""
+    def take_share(self, slots: Slots, port: Port, key: Hashable, whose: str | None) -> None:
+        """Its calls and large messages count for the principal ``key``, if it has a name, and for the host."""
         with self._lock:
             self._connection.share = slots.share(self._connection, key, whose)
+            self._connection.carry(port.cargo(key, whose))
 
     def grows_old(self, seconds: float) -> None:
         """It lasts no longer than this."""
@@ -352,7 +356,7 @@ class Endpoint(Outgoing, Incoming):
                 return
             self.error = error if error is not None else ConnectionLost("it was closed")
             self.finished = True
-            sent, unsent = self._connection.abandon()
+            sent, unsent = self._connection.abandon(self._serving)
         calls, self._serving = list(self._serving.values()), {}
         text = f"{self.known or 'the peer'}: {self.error}"
         if not self.opened.arrived:

@@ -293,7 +293,7 @@ class Incoming(Wire):
             job = self._prepare(self._decode(body, segments), 0, now, IncomingOneway)
             if self._oneways is None:
                 limits = self._connection.limits
-                self._oneways = Oneways(limits.oneways, limits.message, self._link.spawn)
+                self._oneways = Oneways(limits.oneways, limits.message, self._link.spawn, self._connection.cargo)
             begins = self._oneways.take(job, len(body) + sum(map(len, segments)))  # type: ignore[arg-type]  # an IncomingOneway
         except Answered as answered:
             if isinstance(answered.reply, Fault):
@@ -301,13 +301,16 @@ class Incoming(Wire):
                 log.warning("a one-way call from %s was answered by a sink: %r", self.facts, answered.reply.error)
             return None
         except Exception as error:  # noqa: BLE001  # nobody awaits an answer
-            self.oneway_failures += 1
-            self.table.hits.reached(error, self.facts)
-            log.warning("a one-way call from %s failed: %r", self.facts, error)
-            if isinstance(error, ProtocolError):
-                self._made_no_sense(now)
+            self._lost_oneway(error, now)
             return None
         return job if begins else None
+
+    def _lost_oneway(self, error: Exception, now: float) -> None:
+        self.oneway_failures += 1
+        self.table.hits.reached(error, self.facts)
+        log.warning("a one-way call from %s failed: %r", self.facts, error)
+        if isinstance(error, ProtocolError):
+            self._made_no_sense(now)
 
     def oneway_done(self) -> None:
         """A one-way call ended: run the next of this connection."""

@@ -11,6 +11,7 @@ from typing import Final
 
 from rpcx.abc import Job
 from rpcx.errors import LimitExceeded
+from rpcx.protocol.conduct import Cargo
 from rpcx.remoting.dispatch import IncomingCall, IncomingOneway
 
 PORTION: Final = 64  # calls that run one after the other before whatever else the driver has to do
@@ -23,13 +24,15 @@ class Oneways:
         most: calls that may wait.
         most_bytes: bytes that they may have together, as they came.
         spawn: runs a job.
+        cargo: what the connection may hold of large messages, of which these are then; None: that does not matter.
     """
 
-    def __init__(self, most: int, most_bytes: int, spawn: Callable[[Job], None]) -> None:
+    def __init__(self, most: int, most_bytes: int, spawn: Callable[[Job], None], cargo: Cargo | None = None) -> None:
         self.high = 0  # the most that ever waited
         self._most = most
         self._most_bytes = most_bytes
         self.spawn = spawn
+        self._cargo = cargo
         self._lock = threading.Lock()
         self._runs = False  # one does, or is about to
         self._waiting: deque[tuple[IncomingOneway, int]] = deque()  # and the bytes it came in
@@ -54,6 +57,8 @@ class Oneways:
                     "send them more slowly, wait for some (leave out oneway), or raise Limits(oneways=...)",
                     limit="limits.oneways",
                 )
+            if self._cargo is not None and (objection := self._cargo.waits(size)) is not None:
+                raise objection
             self._waiting.append((call, size))
             self._bytes += size
             self.high = max(self.high, len(self._waiting))
@@ -75,7 +80,9 @@ class Oneways:
                 return None
             call, size = self._waiting.popleft()
             self._bytes -= size
-            return call
+        if self._cargo is not None:
+            self._cargo.waited(size)
+        return call
 
 
 class Rest:

@@ -9,7 +9,7 @@ import socket
 import threading
 import time
 from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 
 import msgpack
 import pytest
@@ -18,7 +18,7 @@ import rpcx
 import rpcx.drivers.aio
 import rpcx.drivers.threads
 from rpcx.protocol.connection import COUNT_SIZE
-from rpcx.protocol.frames import Kind, frame
+from rpcx.protocol.frames import HEADER, Kind, frame
 from tests.attacks.cost import growth
 from tests.attacks.test_clients import hostile
 from tests.attacks.test_floods import both, eventually
@@ -79,6 +79,11 @@ class Depot:
         for _ in itertools.count():
             self.made += 1
             yield "x" * 8000
+
+    @rpcx.method(blocking=True)
+    def rest_on(self, data: bytes) -> int:
+        gate.wait(30)
+        return len(data)
 
     @rpcx.oneway
     async def rest(self, data: bytes) -> None:
@@ -258,3 +263,51 @@ def test_one_way_calls_that_wait_are_bounded_and_what_is_lost_is_counted(serving
             assert good_call_takes(url) < 0.5
         finally:
             gate.set()
+
+
+@both
+def test_messages_that_many_connections_have_begun_have_room_together(serving, monkeypatch):
+    """Each is short of its end. What has no room is not kept, whatever comes of it, and its call is told so."""
+    body = msgpack.packb(["depot", "rest_on", [b"x" * (4 << 20)], 30.0])
+    begun = HEADER.pack(len(body), Kind.CALL, 0, 0, 1) + body[:-1]
+    gate.clear()
+    bounds = {"message": 5 << 20, "large_per_host": 9 << 20}
+    with depot(serving, monkeypatch, **bounds) as (host, url, _kept), growth(), ExitStack() as stack:
+        socks = [stack.enter_context(hostile(url)) for _ in range(20)]
+        for sock in socks:
+            sock.sendall(begun)
+        assert eventually(lambda: host.bounds()["limits.large_per_host"].now > 8 << 20)
+        assert host.bounds()["limits.large_per_host"].now < 9 << 20
+        for sock in socks:
+            sock.sendall(body[-1:])
+        assert eventually(lambda: host.bounds()["limits.large_per_host"].refused == 18)
+        assert sum(b"LimitExceeded" in said(sock) for sock in socks) == 18
+        assert good_call_takes(url) < 0.5
+        gate.set()
+        assert eventually(lambda: host.bounds()["limits.large_per_host"].now == 0)
+
+
+@both
+def test_so_have_calls_that_run_and_leaving_makes_none(serving, monkeypatch):
+    body = msgpack.packb(["depot", "rest_on", [b"x" * (1 << 20)], 30.0])
+    gate.clear()
+    bounds = {"message": 2 << 20, "large_per_host": 5 << 20}  # four fit, with their heads
+    with depot(serving, monkeypatch, **bounds) as (host, url, _kept), growth():
+        for refused in (20 - 4, 20 - 4 + 20):
+            with hostile(url) as sock:
+                for number in range(1, 21):
+                    sock.sendall(HEADER.pack(len(body), Kind.CALL, 0, 0, number) + body)
+                assert eventually(lambda most=refused: host.bounds()["limits.large_per_host"].refused == most)
+        assert 4 * len(body) <= host.bounds()["limits.large_per_host"].now < 5 * len(body)
+        assert good_call_takes(url) < 0.5
+        gate.set()
+        assert eventually(lambda: host.bounds()["limits.large_per_host"].now == 0)
+
+
+def said(sock: socket.socket) -> bytes:
+    """What it has to say by now."""
+    sock.settimeout(0.3)
+    try:
+        return sock.recv(65536)
+    except TimeoutError:
+        return b""

@@ -15,6 +15,7 @@ from rpcx.protocol.frames import (
     SMALL_PIECE,
     FrameReader,
     Kind,
+    Unkept,
     first_frame,
     frame,
 )
@@ -69,6 +70,88 @@ def test_a_large_frame_comes_out_the_same_in_pieces_small_and_large():
         assert read([stream[at : at + size] for at in range(0, len(stream), size)])[0] == frames, size
     uneven = in_pieces(stream, 3, 20_000, 20_005, 20_009, 60_000, 60_001, 153_612, 153_700, 200_000)
     assert read(uneven)[0] == frames
+
+
+class Scales:
+    """A cargo that has room for so many bytes, and notes what it is told."""
+
+    def __init__(self, room: int) -> None:
+        self.room = room
+        self.notes: list[tuple] = []
+
+    def load(self, size: int) -> LimitExceeded | None:
+        self.notes.append(("load", size))
+        return LimitExceeded("no room") if size > self.room else None
+
+    def arrived(self, call_id: int) -> None:
+        self.notes.append(("arrived", call_id))
+
+
+def weighed(pieces: list[bytes], scales: Scales, begun: int = 0) -> list[tuple]:
+    """The frames, read by a reader that weighs from the piece ``begun`` on."""
+    reader, frames = FrameReader(LIMIT), []
+    for number, piece in enumerate(pieces):
+        if number == begun:
+            reader.weigh(scales)
+        frames += reader.read(piece)
+    return frames
+
+
+BODY = bytes(100_000)
+CUTS = [[26], [30_000, 90_000], [99_000, 100_010], list(range(30, 100_000, 7_000))]
+
+
+@pytest.mark.parametrize("cuts", CUTS, ids=len)
+@pytest.mark.parametrize("segments", [[], [BODY[:60_000], BODY[:3]]], ids=len)
+def test_a_large_frame_that_there_is_no_room_for_is_read_to_its_end_and_not_kept(cuts, segments):
+    before, behind = (Kind.PING, 7, b"12"), (Kind.CALL, 9, b"after")
+    data = wire(before, (Kind.CALL, 8, BODY, segments), behind)
+    size = len(BODY) + sum(len(segment) + 4 for segment in segments)
+    scales = Scales(size - 1)
+    first, unkept, last = weighed(in_pieces(data, *cuts), scales)
+    assert (first[:3], last[:3]) == (before, behind)
+    assert unkept[:3] == (Kind.CALL, 8, b"")
+    assert type(unkept[3]) is Unkept
+    assert str(unkept[3][0]) == "no room"
+    assert scales.notes == [("load", size)]
+
+
+@pytest.mark.parametrize("cuts", CUTS, ids=len)
+@pytest.mark.parametrize(("kind", "stays"), [(Kind.CALL, 8), (Kind.BATCH, 8), (Kind.RETURN, 0), (Kind.ONEWAY, 0)])
+def test_one_that_there_is_room_for_is_weighed_and_kept(cuts, kind, stays):
+    scales = Scales(len(BODY))
+    (kept,) = weighed(in_pieces(wire((kind, 8, BODY)), *cuts), scales)
+    assert (kept[2], list(kept[3])) == (BODY, [])
+    assert scales.notes == [("load", len(BODY)), ("arrived", stays)]
+
+
+@pytest.mark.parametrize("room", [0, LIMIT])
+def test_one_that_is_under_way_already_is_weighed_too(room):
+    scales = Scales(room)
+    (frame,) = weighed(in_pieces(wire((Kind.CALL, 8, BODY, [b"123"])), 50_000, 80_000, 100_010), scales, begun=2)
+    assert scales.notes[0] == ("load", len(BODY) + 7)
+    assert (type(frame[3]) is Unkept) is (room == 0)
+    assert frame[2] == (BODY if room else b"")
+
+
+def test_small_frames_are_not_weighed():
+    scales = Scales(0)
+    assert len(weighed(in_pieces(wire((Kind.CALL, 8, bytes(60_000), [b"1"])), 100, 30_000), scales)) == 1
+    assert scales.notes == []
+
+
+def test_memory_does_not_follow_what_is_not_kept():
+    reader = FrameReader(LIMIT)
+    reader.weigh(Scales(0))
+    reader.read(HEADER.pack(LIMIT, Kind.CALL, 0, 0, 8))
+    piece = bytes(50_000)
+    tracemalloc.start()
+    try:
+        for _ in range(20):
+            reader.read(piece)
+        assert tracemalloc.get_traced_memory()[0] < 100_000
+    finally:
+        tracemalloc.stop()
 
 
 def test_each_part_is_one_bytes_object():

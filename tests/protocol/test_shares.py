@@ -3,10 +3,10 @@
 import pytest
 
 from rpcx.errors import AccessDenied, LimitExceeded
-from rpcx.protocol.connection import BURST, CALL, CLOSED, OPENED, REFUSED, Connection, Event
-from rpcx.protocol.frames import NO_SEGMENTS
+from rpcx.protocol.connection import BATCH, BURST, CALL, CLOSED, FAULT, OPENED, REFUSED, RETURN, Connection, Event
+from rpcx.protocol.frames import NO_SEGMENTS, frame
 from rpcx.protocol.handshake import Limits, Offer
-from tests.protocol.pair import NOW, Pair, error_of, offer, sent
+from tests.protocol.pair import NOW, Pair, error_of, heard, in_pieces, offer, sent
 
 
 class Share:
@@ -127,3 +127,103 @@ def test_a_client_that_is_turned_away_hears_why_and_nothing_else():
     error = error_of(client.receive(sent(server), NOW))
     assert isinstance(error, AccessDenied)
     assert "full" in str(error)
+
+
+# --- large messages ------------------------------------------------------------------------------------------
+
+
+class Hold:
+    """A cargo that notes what it is told, and has room or not."""
+
+    def __init__(self) -> None:
+        self.full = False
+        self.aboard: dict[int, int] = {}
+        self.notes: list[tuple] = []
+
+    def load(self, size: int) -> LimitExceeded | None:
+        return LimitExceeded("no room") if self.full else None
+
+    def arrived(self, call_id: int) -> None:
+        if call_id:
+            self.aboard[call_id] = 1
+
+    def unload(self, call_id: int) -> None:
+        self.notes.append(("unload", call_id))
+        self.aboard.pop(call_id, None)
+
+    def left(self, running) -> None:
+        self.notes.append(("left", set(running)))
+
+
+LARGE = bytes(100_000)
+
+
+@pytest.fixture
+def laden() -> tuple[Pair, Hold]:
+    pair, hold = Pair(), Hold()
+    pair.server.carry(hold)
+    return pair, hold
+
+
+def carried(pair: Pair) -> list:
+    """What the server hears of all that the client has ready, in two pieces."""
+    data = sent(pair.client)
+    return [event for piece in in_pieces(data, 50_000) for event in heard(pair.server, piece)]
+
+
+def test_the_answer_to_a_call_unloads_what_it_brought(laden):
+    pair, hold = laden
+    pair.client.call(CALL, "small", b"1")
+    pair.carry(pair.client)
+    pair.server.reply(RETURN, 1, b"")
+    assert hold.notes == []
+    pair.client.call(CALL, "large", LARGE)
+    assert [event[:2] for event in carried(pair)] == [(CALL, 2)]
+    pair.server.reply(FAULT, 2, b"")
+    assert hold.notes == [("unload", 2)]
+
+
+@pytest.mark.parametrize("kind", [CALL, BATCH])
+def test_a_call_that_there_is_no_room_for_is_refused_and_holds_its_place_until_it_is_answered(laden, kind):
+    pair, hold = laden
+    hold.full = True
+    pair.client.call(kind, "large", LARGE)
+    pair.client.call(CALL, "small", b"1")
+    (refused, ids, *_), small = carried(pair)
+    assert (refused, ids[0], str(ids[1])) == (REFUSED, (1,), "no room")
+    assert small[:3] == (CALL, 2, b"1")
+    assert pair.server.in_flight == (0, 2)
+    pair.server.reply(FAULT, 1, b"no")
+    assert [event[:2] for event in pair.carry(pair.server)] == [(FAULT, "large")]
+
+
+def test_a_one_way_call_without_room_is_lost_and_said_so(laden):
+    pair, hold = laden
+    hold.full = True
+    pair.client.oneway(LARGE)
+    (event,) = carried(pair)
+    assert (event[0], event[1][0]) == (REFUSED, ())
+
+
+def test_an_answer_without_room_ends_the_connection_since_nobody_could_be_told(laden):
+    pair, hold = laden
+    pair.server.call(CALL, "theirs", b"")
+    pair.carry(pair.server)
+    hold.full = True
+    pair.client.reply(RETURN, 1, LARGE)
+    assert str(error_of(carried(pair))) == "no room"
+
+
+def test_an_id_in_use_breaks_the_protocol_with_room_or_without(laden):
+    pair, hold = laden
+    pair.client.call(CALL, "small", b"1")
+    pair.carry(pair.client)
+    hold.full = True
+    events = [event for piece in in_pieces(frame(CALL, 1, LARGE)[0], 50_000) for event in heard(pair.server, piece)]
+    assert "in use" in str(error_of(events))
+
+
+def test_who_leaves_says_which_of_its_calls_run_on(laden):
+    pair, hold = laden
+    pair.server.abandon({5: "a call"})
+    assert hold.notes == [("left", {5})]

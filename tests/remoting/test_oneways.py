@@ -6,6 +6,7 @@ import pytest
 
 from rpcx.errors import LimitExceeded
 from rpcx.remoting import oneways
+from rpcx.remoting.cargo import Port
 from rpcx.remoting.oneways import PORTION, Oneways, Rest
 
 
@@ -39,6 +40,21 @@ def test_the_first_runs_at_once_and_the_others_behind_it_in_order(ran):
     assert ran == [1, 2, 3, 4, 5]
     assert spawned == []
     assert calls.take(Call(6), 1), "none runs any more"
+
+
+def test_what_waits_is_weighed_until_its_turn_comes(ran):
+    port = Port(per_principal=10, per_host=10)
+    spawned: list = []
+    calls = Oneways(1000, 1000, spawned.append, port.cargo("ann", "principal ann"))
+    calls.take(Call(0), 8)
+    calls.take(Call(1), 8)
+    with pytest.raises(LimitExceeded, match="8 bytes of large messages of principal ann"):
+        calls.take(Call(2), 8)
+    assert port.peaks()["limits.large_per_host"] == (8, 8)
+    calls.done()
+    spawned.pop().run()
+    assert ran == [1]
+    assert port.peaks()["limits.large_per_host"] == (0, 8)
 
 
 def test_others_get_their_turn_between_portions(ran):
