@@ -157,7 +157,7 @@ def test_calls_of_one_read_do_not_run_on_when_nobody_takes_their_answers(serving
         assert eventually(lambda: kept.made > 20 and is_stuck(kept))
         assert kept.made < 700
         assert good_call_takes(url) < 0.5
-        assert host.stats()["floods"] == 1
+        assert host.stats()["floods"] >= 1
     assert eventually(lambda: host.stats()["connections"] == 0)
 
 
