@@ -589,6 +589,15 @@ def test_a_stranger_is_turned_away_and_others_notice_nothing(url):
         assert other.post(vectors.DIVIDE)[0] == 200
 
 
+def test_a_host_is_called_by_its_machines_name_and_by_those_that_its_url_says(serving):
+    host = rpcx.Host()
+    host.register(Talk)
+    with Raw(serving(host, f"{URL}?names=shop,Shop.example")) as raw:
+        for name in ("shop", "SHOP:80", "shop.example", socket.gethostname()):
+            assert raw.post(vectors.DIVIDE, host=name)[0] == 200
+        assert raw.post(vectors.DIVIDE, host="shop.evil.example")[0] == 421
+
+
 def test_who_sends_ahead_is_cut_off(url):
     with Raw(url) as raw:
         head = HEAD + b"Content-Length: %d\r\n\r\n" % len(vectors.DIVIDE)
