@@ -1,8 +1,12 @@
-"""What acting as the caller costs: the first use, a warm call and a warm open.
+"""What acting as the caller costs: the first use of a user, a warm call and a warm open.
+
+"at once" is a use right after `Impersonation` was made, "first use" one later, when no helper is there.
 
 python -m benchmarks.impersonation
 """
 
+import os
+import select
 import time
 from statistics import median
 
@@ -10,6 +14,8 @@ import rpcx
 from rpcx.security.users import uid_of
 
 ROUNDS = 1000
+HELPERS = 20
+IDLE = 0.05  # seconds: each helper ends soon, so that the next use is a first one
 
 
 @rpcx.singleton("bench", allow={"*"})
@@ -18,14 +24,26 @@ class Bench:
 
     @rpcx.method(blocking=True)
     def run(self) -> dict[str, float]:
-        with rpcx.Impersonation([uid_of], allow_root=True) as users:
+        with rpcx.Impersonation([uid_of, os.getpid], allow_root=True, idle=IDLE) as users:
             caller = users.caller()
-            begun = time.perf_counter()
-            caller.call(uid_of, 1)
-            first = time.perf_counter() - begun
+            at_once = timed(lambda: caller.call(os.getpid))
+            firsts = [first(caller) for _ in range(HELPERS)]
             calls = [timed(lambda: caller.call(uid_of, 1)) for _ in range(ROUNDS)]
             opens = [timed(lambda: caller.open("/etc/hostname").close()) for _ in range(ROUNDS)]
-        return {"first use, ms": first * 1e3, "call, us": median(calls) * 1e6, "open, us": median(opens) * 1e6}
+        return {
+            "at once, ms": at_once * 1e3, "first use, ms": median(firsts) * 1e3, "... best, ms": min(firsts) * 1e3,
+            "call, us": median(calls) * 1e6, "open, us": median(opens) * 1e6,
+        }  # fmt: skip
+
+
+def first(caller):
+    """What a use takes after the helper that was there ended."""
+    helper = os.pidfd_open(caller.call(os.getpid))
+    ended = select.poll()
+    ended.register(helper, select.POLLIN)
+    ended.poll()
+    os.close(helper)
+    return timed(lambda: caller.call(os.getpid))
 
 
 def timed(work):
