@@ -1,18 +1,17 @@
-"""The process that acts as one user: ``Impersonation`` starts it, and it ends when that closes or dies.
+"""The process that acts as one user: `rpcx.forkserver` makes it, and it ends when its host closes or dies.
 
-It is a fresh interpreter and no fork of the host: it has none of the host's threads, memory or open files. As root it
-imports what the host's own code listed; then it becomes the user for good, checks that, and only then answers. It
-serves one connection, a socket pair, and leaves at its end. Descriptors go back over a second pair (``SCM_RIGHTS``).
+It becomes the user for good, checks that, and only then answers. It serves one connection, a socket pair, and leaves
+at its end. Descriptors go back over a second pair (``SCM_RIGHTS``).
 """
 
 import ctypes
 import importlib
-import json
 import os
 import socket
 import sys
 from collections.abc import Callable
-from typing import Any, Final
+from dataclasses import dataclass
+from typing import Any, Final, NoReturn
 
 from rpcx.abc import PeerFacts
 from rpcx.channels.sockets import SocketStream
@@ -20,25 +19,35 @@ from rpcx.host import Host
 from rpcx.remoting.decorators import method, singleton
 
 NO_NEW_PRIVILEGES: Final = 38  # PR_SET_NO_NEW_PRIVS
+LIBC: Final = ctypes.CDLL(None, use_errno=True) if os.name == "posix" else None
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """Whom a helper is to be."""
+
+    uid: int
+    gid: int
+    groups: tuple[int, ...]
+    name: str
+    home: str
 
 
 @singleton("door", blocking=True)
 class Door:
     """What a helper does for its host."""
 
-    def __init__(
-        self, files: socket.socket | None = None, functions: dict[str, Callable[..., Any]] | None = None
-    ) -> None:
-        self._files = files
+    def __init__(self, functions: dict[str, Callable[..., Any]] | None = None) -> None:
+        self.files: socket.socket | None = None  # where descriptors go; set when it is known whose
         self._functions = functions or {}
 
     @method(blocking=True)
     def open(self, path: str, flags: int, mode: int, token: bytes) -> None:
         """Open a file and send its descriptor, with ``token``, over the second socket."""
-        assert self._files is not None
+        assert self.files is not None
         descriptor = os.open(path, flags | os.O_CLOEXEC, mode)
         try:
-            socket.send_fds(self._files, [token], [descriptor])
+            socket.send_fds(self.files, [token], [descriptor])
         finally:
             os.close(descriptor)
 
@@ -51,18 +60,35 @@ class Door:
         return function(*args, **kwargs)
 
 
-def become(uid: int, gid: int, groups: list[int]) -> None:
+def become(user: User) -> None:
     """Be this user for good. Raises PermissionError: it did not come true."""
-    if os.geteuid() != uid:  # a host without privilege has a helper of its own user only
-        os.setgroups(groups)
-        os.setresgid(gid, gid, gid)
-        os.setresuid(uid, uid, uid)
-        if set(os.getgroups()) != set(groups) or os.getresgid() != (gid, gid, gid):
-            raise PermissionError(f"the groups of user {uid} could not be taken on")
-    if os.getresuid() != (uid, uid, uid):
-        raise PermissionError(f"user {uid} could not be taken on")
-    if sys.platform == "linux" and ctypes.CDLL(None, use_errno=True).prctl(NO_NEW_PRIVILEGES, 1, 0, 0, 0) != 0:
-        raise PermissionError(f"no_new_privs: {os.strerror(ctypes.get_errno())}")
+    if os.geteuid() != user.uid:  # a host without privilege has a helper of its own user only
+        os.setgroups(user.groups)
+        os.setresgid(user.gid, user.gid, user.gid)
+        os.setresuid(user.uid, user.uid, user.uid)
+        if set(os.getgroups()) != set(user.groups) or os.getresgid() != (user.gid,) * 3:
+            raise PermissionError(f"the groups of user {user.uid} could not be taken on")
+        _no_way_back()
+    if os.getresuid() != (user.uid,) * 3:
+        raise PermissionError(f"user {user.uid} could not be taken on")
+    prctl(NO_NEW_PRIVILEGES, 1)
+    os.environ.update(HOME=user.home, USER=user.name, LOGNAME=user.name)
+
+
+def _no_way_back() -> None:
+    """Ask the kernel whether root can be had again: not so unless a capability outlived it."""
+    for again in (os.setresuid, os.setresgid):
+        try:
+            again(0, 0, 0)
+        except PermissionError:
+            continue
+        raise PermissionError("root was given up and could be had again; see the host's securebits")
+
+
+def prctl(option: int, value: int) -> None:
+    """Tell Linux something about this process; other systems know no such thing. Raises PermissionError."""
+    if LIBC is not None and sys.platform == "linux" and LIBC.prctl(option, value, 0, 0, 0) != 0:
+        raise PermissionError(f"prctl {option}: {os.strerror(ctypes.get_errno())}")
 
 
 def found(name: str) -> Callable[..., Any]:
@@ -74,22 +100,25 @@ def found(name: str) -> Callable[..., Any]:
     return value  # type: ignore[no-any-return]  # checked by the host when it listed it
 
 
-def main() -> None:
-    """Run until the host is gone."""
+def warm() -> None:
+    """Do once what helpers do, so that what is imported late is there: before a fork, and as long as it may be read."""
     from rpcx.client import connect
 
-    said = json.loads(sys.argv[1])
-    sys.path[:] = said["path"]
-    os.umask(0o077)
-    calls, files = (socket.socket(fileno=number) for number in said["sockets"])
-    door = Door(files, {name: found(name) for name in said["functions"]})
-    with Host() as warm:  # what is imported late is imported while this process may read it
-        warm.publish(Door(functions={"len": len}), "door")
-        with connect(warm.listen("inproc://warm")) as server:
+    with Host() as host:
+        host.publish(Door(functions={"len": len}), "door")
+        with connect(host.listen("inproc://warm")) as server:
             server.get(Door).call("len", [[]], {})
-    become(said["uid"], said["gid"], said["groups"])
+
+
+def serving(door: Door) -> Host:
+    """What will serve ``door``; it has neither threads nor files yet."""
     host = Host(spin=0)
     host.publish(door, "door")
+    return host
+
+
+def run(host: Host, calls: socket.socket, user: User) -> NoReturn:
+    """Serve over ``calls`` until their other end is gone; the process ends then."""
     with host:
         end = host._realm.endpoint()
         ended = end._on_close
@@ -100,6 +129,6 @@ def main() -> None:
             host.stop()
 
         end._on_close = gone
-        host._join(SocketStream(calls, PeerFacts("helper", f"user {said['uid']}", os.getppid(), owner=True)), end)
+        host._join(SocketStream(calls, PeerFacts("helper", f"user {user.uid}", os.getppid(), owner=True)), end)
         host.wait()
     os._exit(0)  # a function that does not return keeps nothing alive

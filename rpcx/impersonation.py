@@ -8,21 +8,19 @@
             with as_users.caller().open(path) as file:  # the kernel judges by the caller's rights
                 return file.read()
 
-Credentials are a process's: changing them for one thread changes all. So a user's helper (`rpcx.helper`) is started
-at the first use and kept, and the host asks it over a socket pair, in rpcx. Who the caller is comes from the kernel's
-word at connect (``SO_PEERCRED``), or for a principal from the table that the host was given; never from a message.
+Credentials are a process's: changing them for one thread changes all. So a user's helper (`rpcx.helper`) is forked
+by a process that waits for that (`rpcx.forkserver`), at the first use, and kept; the host asks it over a socket pair,
+in rpcx. Who the caller is comes from the kernel's word at connect (``SO_PEERCRED``), or for a principal from the table
+that the host was given; never from a message.
 """
 
 import os
 import secrets
 import socket
-import subprocess
-import sys
 import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from typing import IO, Any, Final, ParamSpec, Self, TypeVar
 
 from rpcx import context
@@ -31,7 +29,8 @@ from rpcx.channels.sockets import SocketStream
 from rpcx.client import CONNECT_SECONDS, Server
 from rpcx.drivers.waiting import SPIN_SECONDS
 from rpcx.errors import AccessDenied, NotSent
-from rpcx.helper import Door, found
+from rpcx.forkserver import INSIDE, ForkServer
+from rpcx.helper import Door, User, found
 from rpcx.realm import FORMATTERS
 from rpcx.security import audit
 from rpcx.security.users import uid_of
@@ -48,18 +47,6 @@ FLAGS: Final = {
     "x": os.O_WRONLY | os.O_CREAT | os.O_EXCL,
     "a": os.O_WRONLY | os.O_CREAT | os.O_APPEND,
 }
-PROGRAM: Final = "from rpcx.helper import main; main()"
-
-
-@dataclass(frozen=True, slots=True)
-class User:
-    """Whom a helper is to be."""
-
-    uid: int
-    gid: int
-    groups: tuple[int, ...]
-    name: str
-    home: str
 
 
 class Impersonation:
@@ -74,6 +61,7 @@ class Impersonation:
 
     Raises:
         ValueError: a function cannot be found again by module and name, or a bound makes no sense.
+        OSError: the process that makes helpers cannot be started.
     """
 
     def __init__(
@@ -96,6 +84,9 @@ class Impersonation:
         self._helpers: OrderedDict[int, Helper] = OrderedDict()  # by uid; the one used last is the last
         self._closing = threading.Event()
         self._sweeper: threading.Thread | None = None  # made with the first helper
+        self._forks = ForkServer(list(self._names.values()))
+        if os.name == "posix" and os.geteuid() == 0 and not INSIDE.is_set():
+            self._forks.begin()  # to be ready before the first caller; who is not root may never need it
 
     def caller(self) -> "Caller":
         """The caller of the method that runs now.
@@ -120,6 +111,7 @@ class Impersonation:
             self._helpers.clear()
         for helper in helpers:
             helper.close()
+        self._forks.close()
         if self._sweeper is not None:
             self._sweeper.join()
 
@@ -167,7 +159,7 @@ class Impersonation:
                 helper = None
             if helper is None:
                 self._make_room()
-                helper = Helper(user, list(self._names.values()))
+                helper = Helper(user, self._forks)
             self._helpers[user.uid] = helper
             helper.users += 1
             if self._sweeper is None:
@@ -237,7 +229,7 @@ class Caller:
 class Helper:
     """One helper process, from the host's side."""
 
-    def __init__(self, user: User, functions: list[str]) -> None:
+    def __init__(self, user: User, forks: ForkServer) -> None:
         self.user = user
         self.users = 0  # calls under way
         self.used = time.monotonic()
@@ -246,7 +238,7 @@ class Helper:
         self._files.settimeout(CONNECT_SECONDS)
         self._opening = threading.Lock()  # one descriptor at a time is on its way
         try:
-            self._process = _started(user, functions, far, files)
+            self._process = forks.fork(user, far, files)
         except BaseException:
             near.close()
             self._files.close()
@@ -265,7 +257,7 @@ class Helper:
     @property
     def gone(self) -> bool:
         """Whether the process ended."""
-        return self._process.poll() is not None or self._server.dialled > 1
+        return self._process.gone or self._server.dialled > 1
 
     def open(self, path: str, flags: int) -> int:
         """A descriptor of ``path``, as the user opened it."""
@@ -287,11 +279,7 @@ class Helper:
 
     def _end(self) -> None:
         self._files.close()
-        try:
-            self._process.wait(1.0)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+        self._process.end()
 
 
 class _HelperServer(Server):
@@ -311,21 +299,6 @@ class _HelperServer(Server):
         if self.dialled > 1:
             raise NotSent(f"the helper of {self._facts.address} is gone")
         return self, SocketStream(self._near, self._facts)
-
-
-def _started(user: User, functions: list[str], *sockets: socket.socket) -> "subprocess.Popen[bytes]":
-    import json
-
-    numbers = [each.fileno() for each in sockets]
-    said = {
-        "uid": user.uid, "gid": user.gid, "groups": list(user.groups), "functions": functions,
-        "path": [os.path.abspath(each) for each in sys.path], "sockets": numbers,  # noqa: PTH100  # of texts
-    }  # fmt: skip
-    environment = {"HOME": user.home, "USER": user.name, "LOGNAME": user.name, "PATH": os.defpath, "LANG": "C.UTF-8"}
-    return subprocess.Popen(  # noqa: S603  # our own program
-        [sys.executable, "-I", "-c", PROGRAM, json.dumps(said)], pass_fds=numbers, env=environment, cwd="/",
-        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, start_new_session=True,
-    )  # fmt: skip
 
 
 def _user(uid: int) -> User:

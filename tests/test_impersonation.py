@@ -186,6 +186,36 @@ def test_a_helper_is_kept_and_a_dead_one_replaced(users, calling, as_users):
 
 
 @needs_root
+def test_a_users_first_use_is_a_fork_of_a_process_that_was_there_before(users, calling, as_users):
+    ready = as_users._forks._process.pid
+    for uid in users.values():
+        calling(uid)
+        said = as_users.caller().call(identity)
+        assert (psutil.Process(said["pid"]).ppid(), said["uids"]) == (ready, [uid] * 3)
+
+
+@needs_root
+def test_a_user_has_the_groups_of_the_user_database(users, calling):
+    subprocess.run(["usermod", "--append", "--groups", BOB, ANN], check=True, capture_output=True)
+    calling(users[ANN])
+    with rpcx.Impersonation([identity]) as as_users:
+        assert set(as_users.caller().call(identity)["groups"]) == {users[ANN], users[BOB]}
+    subprocess.run(["usermod", "--groups", "", ANN], check=True, capture_output=True)
+
+
+@needs_root
+def test_when_the_process_that_makes_helpers_is_killed_the_next_use_makes_another(users, calling, as_users):
+    calling(users[ANN])
+    caller = as_users.caller()
+    first = caller.call(identity)["pid"]
+    before = as_users._forks._process.pid
+    os.kill(before, signal.SIGKILL)
+    psutil.wait_procs([psutil.Process(first)], timeout=10)
+    second = caller.call(identity)["pid"]
+    assert psutil.Process(second).ppid() == as_users._forks._process.pid != before
+
+
+@needs_root
 def test_helpers_are_bounded_and_end_when_idle(users, calling):
     with rpcx.Impersonation([identity], most=1, idle=0.2) as as_users:
         calling(users[ANN])
