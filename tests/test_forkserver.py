@@ -279,6 +279,20 @@ forks = ForkServer([HERE + ":family"])
 first = Helper(ANN, forks)
 until(lambda: len(children(forks._process.pid)) == 2)
 """
+KEEPING = """
+from rpcx.errors import NotSent
+from rpcx.forkserver import ForkServer
+from rpcx.helper import prctl
+from rpcx.impersonation import Helper
+from tests.test_forkserver import ANN
+prctl(28, 4)  # PR_SET_SECUREBITS, SECBIT_NO_SETUID_FIXUP: capabilities outlive a change of user
+forks = ForkServer([])
+try:
+    Helper(ANN, forks)
+except NotSent as error:
+    print(error)
+forks.close()
+"""
 KILLED = "print(forks._process.pid, *(each.pid for each in children(forks._process.pid)), flush=True); time.sleep(60)"
 FORKED = """
 before = asked(first, "family")
@@ -316,6 +330,14 @@ def test_a_fork_of_the_host_has_a_fork_server_of_its_own_and_ends_nothing_of_the
         capture_output=True, text=True, timeout=40, check=False, cwd=ROOT,
     )  # fmt: skip
     assert done.stdout.split() == ["done", "True"], done.stderr
+
+
+@needs_root
+def test_a_helper_that_could_be_root_again_is_none():
+    done = subprocess.run(
+        [sys.executable, "-c", KEEPING], capture_output=True, text=True, timeout=40, check=False, cwd=ROOT
+    )
+    assert "no helper for user 61001: PermissionError: root was given up and could be had again" in done.stdout
 
 
 def test_a_fork_server_that_was_never_asked_ends_at_once_and_leaves_nothing(forks):
