@@ -38,7 +38,7 @@ from rpcx.errors import ConnectionLost
 log = logging.getLogger("rpcx")
 
 TICK: Final = 0.001  # seconds between two looks of the stand-by; a call this long has overrun
-CALM_TICK: Final = 0.004  # at most, while all calls are short: a look costs the leader 50 µs of the interpreter
+CALM_TICK: Final = 0.008  # at most, while all calls are short: a look costs the leader 50 µs of the interpreter
 QUIET_TICKS: Final = 20  # looks without anything new, before the stand-by sleeps for good
 LOOK_AROUND: Final = 63  # every 64 reads of a busy connection the others, and timers, get their turn
 

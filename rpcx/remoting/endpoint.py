@@ -99,8 +99,15 @@ class Endpoint(Outgoing, Incoming):
             with self._lock:
                 connection.send_held()
             return ()
-        job = self._incoming(CALL, token, body, segments, now)  # type: ignore[arg-type]  # the peer's id
-        return (job,) if job is not None else ()
+        call_id: Any = token  # the peer's
+        decode = self._decode_body
+        try:  # `_incoming`, written out for the usual call
+            job = self._prepare(decode(body, segments, self._own_values), call_id, now, IncomingCall)
+        except Exception as error:  # noqa: BLE001  # the caller is told, nobody else is concerned
+            self._refuse(call_id, error, now)
+            return ()
+        self._serving[call_id] = job
+        return (job,)
 
     def _receive(self, data: bytes, now: float) -> Sequence[Job]:
         connection = self._connection

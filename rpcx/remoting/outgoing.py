@@ -50,13 +50,17 @@ class Outgoing(Requests):
             used.give_up(pending)
             raise timed_out(ref, method, timeout, used.facts)
         try:
-            if pending.kind == RETURN and pending.states is None:  # `_result`, written out for the usual answer
-                answer = used._decode(pending.body, pending.segments)
-                value = answer[0] if type(answer) is list and len(answer) == 1 else used._only(answer)
-                ref.unchecked = False
-                result = method.result
-                return result(value)
-            return used._result(pending, ref, method)
+            if pending.kind == RETURN and pending.states is None and type(pending.body) is bytes:
+                decode = used._decode_body  # `_result`, written out for the usual answer
+                try:
+                    answer = decode(pending.body, pending.segments, used._own_values)
+                except ValueError:
+                    answer = None
+                if type(answer) is list and len(answer) == 1:
+                    ref.unchecked = False
+                    result = method.result
+                    return result(answer[0])
+            return used._result(pending, ref, method)  # which says what is wrong
         except ContractMismatch as error:
             used._compare(ref, error)
             return used.call(ref, method, args, kwargs)
