@@ -10,6 +10,7 @@ import pytest
 
 import rpcx
 import rpcx.aio
+from rpcx import dotnet
 from rpcx.channels.urls import host_port, parse
 from rpcx.errors import AccessDenied, ConnectionLost, NotSent
 from rpcx.interop.plain import PlainPeer, as_reached
@@ -21,6 +22,7 @@ from tests.others import ANN, SQUAT, Other, needs_root
 SCHEMES = ["dotnet+tcp", "dotnet+http", "pyro"]
 
 
+@dotnet.type("Bank", assembly="bank")
 @rpcx.singleton("bank", allow={"*"})
 class Bank:
     def balance(self) -> int:
@@ -63,10 +65,18 @@ def test_who_comes_from_elsewhere_hears_nothing(scheme, address):
                 known.recv(100)  # it is listened to
 
 
-def test_a_client_beyond_loopback_is_refused_with_what_to_do():
-    for scheme in SCHEMES:
-        with pytest.raises(AccessDenied, match="a tunnel"):
-            rpcx.connect(f"{scheme}://192.0.2.1:4000", insecure=True)
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_a_client_goes_beyond_loopback_where_it_says_that_it_is_insecure(scheme, address):
+    host = rpcx.Host()
+    host.register(Bank)
+    url = host.listen(f"{scheme}://0.0.0.0:0", insecure=True, allow_from=[address])
+    elsewhere = url.replace("0.0.0.0", address)
+    with host:
+        with pytest.raises(AccessDenied, match="a tunnel.*insecure=True"):
+            rpcx.connect(elsewhere)
+        with rpcx.connect(elsewhere, insecure=True) as server:
+            assert server.get(Bank).balance() == 5
+            assert not server._endpoint.facts.owner, "whoever answers there"
 
 
 def test_a_pyro_client_is_under_the_rules_and_finds_what_it_is_handed(address):
