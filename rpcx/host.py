@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Self
 
-from rpcx.abc import Authenticator, Bound, Clock, Job, Listener, PeerFacts, Session, Stream, Timekeeper
+from rpcx.abc import Authenticator, Bound, Clock, Job, Listener, PeerFacts, Session, Stream, Timed, Timekeeper
 from rpcx.announcing import Announcements
 from rpcx.bounds import collected
 from rpcx.channels.urls import parse
@@ -112,7 +112,8 @@ class Host:
             self._realm.table.default_lease = lease
         realm = self._realm
         realm.bounds = self.bounds
-        self._overdue = Overdue(lambda: list(realm.endpoints), realm.limits.longest_call, realm.table.hits)
+        overdue = Overdue(lambda: list(realm.endpoints), realm.limits.longest_call, realm.table.hits)
+        self._timed: list[Timed] = [realm.timed, self._doorkeeper, overdue, realm.standing]  # whose timers a pump keeps
         self._names = Announcements(lambda: self.urls)
         self._audit = _kept(audit)
         self._spin = spin
@@ -272,7 +273,7 @@ class Host:
             spin=self._spin,
             most_waiting=self._realm.limits.write_cap,
         )
-        for timed in (self._realm.timed, self._doorkeeper, self._overdue, self._realm.standing):
+        for timed in self._timed:
             self._pump.time(timed)
         for listener in self._listeners:
             self._pump.listen(listener)
@@ -332,7 +333,7 @@ class Host:
         self._loop = asyncio.get_running_loop()
         self._stopped_aio = asyncio.Event()
         self._aio = AioPump(self._accept, self._realm.limits.write_cap)
-        for timed in (self._realm.timed, self._doorkeeper, self._overdue, self._realm.standing):
+        for timed in self._timed:
             self._aio.time(timed)
         for listener in self._listeners:
             self._aio.listen(listener)

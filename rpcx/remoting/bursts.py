@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from rpcx.context import serving
 from rpcx.errors import RpcxError
+from rpcx.protocol.connection import LARGE
 from rpcx.remoting.contract import Method
 from rpcx.remoting.dispatch import Answerer, IncomingCall, mark_as_run
 from rpcx.remoting.objects import Entry
@@ -21,8 +22,7 @@ from rpcx.remoting.runs import rows
 from rpcx.remoting.validation import NO_KEYWORDS
 from rpcx.sinks.lowering import SCALARS
 
-SMALL: Final = SCALARS - {str}  # types of results that are answered together, whatever they hold …
-LARGE: Final = 8_192  # … and texts of fewer characters than this
+SMALL: Final = SCALARS - {str}  # types of results that are answered together, besides texts that are not LARGE
 LONGEST_BURST: Final = 64  # calls that leave in one frame
 LONG: Final = 0.001  # seconds after which a call that runs is to blame for the burst's being late
 

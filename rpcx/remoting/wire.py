@@ -98,9 +98,7 @@ class Wire:
 
     def _value(self, body: bytes, segments: Sequence[Buffer], flavour: Flavour | None = None) -> Any:
         """The value of an answer or item, whose body is a list of it."""
-        return self._only(self._decode(body, segments, flavour))
-
-    def _only(self, decoded: object) -> Any:
+        decoded = self._decode(body, segments, flavour)
         if type(decoded) is not list or len(decoded) != 1:
             raise ProtocolError(f"{self.facts}: an answer, or an item of a stream, is a list of one value")
         return decoded[0]

@@ -3,7 +3,6 @@
 ``--long`` takes the full size: 5,000 sockets instead of 600.
 """
 
-import asyncio
 import resource
 import socket
 import threading
@@ -15,7 +14,8 @@ import psutil
 import pytest
 
 import rpcx
-from tests.attacks.cost import growth
+from tests.attacks.cost import best_of_three, growth
+from tests.loops import in_a_loop
 from tests.protocol.pair import Digest
 from tests.security.pair import user
 
@@ -43,11 +43,15 @@ def flood_size(request) -> Iterator[int]:
     resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
-@contextmanager
-def threaded(**options):
+def opened(*, insecure: bool = True, **options) -> tuple[rpcx.Host, str]:
     host = rpcx.Host(**options)
     host.register(Bank)
-    url = host.listen("tcp://127.0.0.1:0", insecure=True)
+    return host, host.listen("tcp://127.0.0.1:0", insecure=insecure)
+
+
+@contextmanager
+def threaded(**options):
+    host, url = opened(**options)
     with host:
         yield host, url
 
@@ -55,33 +59,16 @@ def threaded(**options):
 @contextmanager
 def looped(**options):
     """The same host in an event loop, in a thread of its own."""
-    told: list = []
-    ready, done = threading.Event(), threading.Event()
-
-    async def main() -> None:
-        host = rpcx.Host(**options)
-        host.register(Bank)
-        url = host.listen("tcp://127.0.0.1:0", insecure=True)
-        async with host:
-            told.append((host, url))
-            ready.set()
-            await asyncio.to_thread(done.wait)
-
-    thread = threading.Thread(target=asyncio.run, args=(main(),))
-    thread.start()
-    assert ready.wait(10)
-    try:
-        yield told[0]
-    finally:
-        done.set()
-        thread.join(10)
+    host, url = opened(**options)
+    with in_a_loop(host):
+        yield host, url
 
 
 both = pytest.mark.parametrize("serving", [threaded, looped])
 
 
 def door(url: str) -> tuple[str, int]:
-    host, _, port = url.removeprefix("tcp://").rpartition(":")
+    host, _, port = url.removeprefix("tcp://").partition("?")[0].rpartition(":")
     return host, int(port)
 
 
@@ -101,21 +88,14 @@ def somewhere(number: int) -> str:
     return f"127.{1 + number % 200}.{number // 200 % 250}.1"
 
 
-def call_takes(url: str) -> float:
-    """Seconds that a good client takes to connect, call and leave; the best of three, if the machine is busy."""
-    best = one_call_takes(url)
-    for _ in range(2):
-        if best < 0.5:
-            break
-        best = min(best, one_call_takes(url))
-    return best
+def call_takes(url: str, *, insecure: bool = True) -> float:
+    """Seconds that a good client takes to connect, call and leave."""
 
+    def call() -> None:
+        with rpcx.connect(url, insecure=insecure, timeout=5) as server:
+            assert server.get(Bank).add(1, 2) == 3
 
-def one_call_takes(url: str) -> float:
-    begun = time.monotonic()
-    with rpcx.connect(url, insecure=True, timeout=5) as server:
-        assert server.get(Bank).add(1, 2) == 3
-    return time.monotonic() - begun
+    return best_of_three(call)
 
 
 def eventually(holds, seconds: float = 10.0) -> bool:

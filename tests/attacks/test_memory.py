@@ -19,7 +19,7 @@ import rpcx.drivers.aio
 import rpcx.drivers.threads
 from rpcx.protocol.connection import COUNT_SIZE
 from rpcx.protocol.frames import HEADER, Kind, frame
-from tests.attacks.cost import growth
+from tests.attacks.cost import best_of_three, growth
 from tests.attacks.test_clients import hostile
 from tests.attacks.test_floods import both, eventually
 
@@ -106,15 +106,11 @@ def depot(serving, monkeypatch, **limits):
 
 
 def good_call_takes(url: str) -> float:
-    best = 10.0
-    for _ in range(3):
-        begun = time.monotonic()
+    def call() -> None:
         with rpcx.connect(url, insecure=True, timeout=5) as server:
             assert server.get(Depot).add(1, 2) == 3
-        best = min(best, time.monotonic() - begun)
-        if best < 0.5:
-            break
-    return best
+
+    return best_of_three(call)
 
 
 def call(number: int, method: str, *args: object) -> bytes:

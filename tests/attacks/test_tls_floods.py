@@ -3,63 +3,31 @@
 OpenSSL works for each that says a ClientHello, so the bounds of a source come before it. Full size with ``--long``.
 """
 
-import asyncio
 import socket
 import ssl
 import threading
 import time
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 
 import psutil
 import pytest
 
 import rpcx
 from tests.attacks.cost import growth
-from tests.attacks.test_floods import FEW_THREADS, Bank, connect_from, eventually, flood_size, somewhere
+from tests.attacks.test_floods import (
+    FEW_THREADS,
+    both,
+    call_takes,
+    connect_from,
+    door,
+    eventually,
+    flood_size,
+    somewhere,
+)
 
 __all__ = ["flood_size"]  # a fixture
 
 STRANGERS = 256  # at once, by default
-
-
-@contextmanager
-def threaded(**options):
-    host = rpcx.Host(**options)
-    host.register(Bank)
-    url = host.listen("tcp://127.0.0.1:0")
-    with host:
-        yield host, url
-
-
-@contextmanager
-def looped(**options):
-    """The same host in an event loop, in a thread of its own."""
-    host = rpcx.Host(**options)
-    host.register(Bank)
-    url = host.listen("tcp://127.0.0.1:0")
-    running = threading.Event()
-
-    async def main() -> None:
-        async with host:
-            running.set()
-            await host.wait_async()
-
-    thread = threading.Thread(target=asyncio.run, args=(main(),))
-    thread.start()
-    assert running.wait(10)
-    try:
-        yield host, url
-    finally:
-        host.stop()
-        thread.join(10)
-
-
-both = pytest.mark.parametrize("serving", [threaded, looped])
-
-
-def door(url: str) -> tuple[str, int]:
-    host, _, port = url.removeprefix("tcp://").partition("?")[0].rpartition(":")
-    return host, int(port)
 
 
 @pytest.fixture
@@ -76,24 +44,11 @@ def client_hello() -> bytes:
     return said.read()
 
 
-def call_takes(url: str) -> float:
-    """Seconds that a good client takes to connect, prove its key, call and leave; the best of three at most."""
-    best = 10.0
-    for _ in range(3):
-        begun = time.monotonic()
-        with rpcx.connect(url, timeout=5) as server:
-            assert server.get(Bank).add(1, 2) == 3
-        best = min(best, time.monotonic() - begun)
-        if best < 0.5:
-            break
-    return best
-
-
 @both
 def test_strangers_who_begin_to_shake_hands_and_stop_keep_nobody_out(serving, flood_size, client_hello):
     process = psutil.Process()
-    with serving() as (host, url):
-        call_takes(url)
+    with serving(insecure=False) as (host, url):
+        call_takes(url, insecure=False)
         files, threads = process.num_fds(), threading.active_count()
         with ExitStack() as flood, growth():
             for number in range(flood_size):
@@ -101,11 +56,11 @@ def test_strangers_who_begin_to_shake_hands_and_stop_keep_nobody_out(serving, fl
                 if stranger is not None:
                     stranger.sendall(client_hello)
                 if number % 100 == 99:
-                    assert call_takes(url) < 0.5
+                    assert call_takes(url, insecure=False) < 0.5
                     assert threading.active_count() < threads + FEW_THREADS
             assert eventually(lambda: host.stats()["connections"] <= STRANGERS, 2), "who is evicted is gone at once"
             assert host.stats()["evicted"] >= flood_size - 300
-            assert call_takes(url) < 0.5
+            assert call_takes(url, insecure=False) < 0.5
         assert eventually(lambda: host.stats()["connections"] == 0)
         assert eventually(lambda: process.num_fds() <= files)
         assert eventually(lambda: threading.active_count() <= threads)
@@ -127,29 +82,29 @@ def is_answered(source: str, url: str, data: bytes) -> bool:
 @both
 def test_a_hello_that_one_source_repeats_is_worked_on_so_often_a_second_and_no_more(serving, client_hello):
     rules = rpcx.Admission(exempt_local=False, per_source=1000, longest_penalty=0)  # the rate alone
-    with serving(admission=rules) as (host, url):
-        assert call_takes(url) < 0.5
+    with serving(insecure=False, admission=rules) as (host, url):
+        assert call_takes(url, insecure=False) < 0.5
         begun = time.monotonic()
         answered = sum(is_answered("127.0.1.1", url, client_hello) for _ in range(300))
         allowed = rules.burst + rules.rate * (time.monotonic() - begun)
         assert rules.burst <= answered <= allowed + 1
         assert host.bounds()["admission.rate"].refused == 300 - answered
-        assert call_takes(url) < 0.5, "another source"
+        assert call_takes(url, insecure=False) < 0.5, "another source"
 
 
 @both
 def test_who_repeats_a_hello_and_leaves_stays_outside_for_a_while(serving, client_hello):
-    with serving(admission=rpcx.Admission(exempt_local=False)) as (host, url):
+    with serving(insecure=False, admission=rpcx.Admission(exempt_local=False)) as (host, url):
         assert is_answered("127.0.1.1", url, client_hello)
         assert eventually(lambda: host.bounds()["admission.longest_penalty"].now == 1)
         assert not is_answered("127.0.1.1", url, client_hello)
         assert is_answered("127.0.1.2", url, client_hello)
-        assert call_takes(url) < 0.5
+        assert call_takes(url, insecure=False) < 0.5
 
 
 @both
 def test_who_speaks_plainly_at_a_door_with_tls_gets_no_answer(serving):
-    with serving() as (_host, url), ExitStack() as stack:
+    with serving(insecure=False) as (_host, url), ExitStack() as stack:
         for words in (
             b"\xabRPCX\x01\r\n",
             b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n",
@@ -163,7 +118,7 @@ def test_who_speaks_plainly_at_a_door_with_tls_gets_no_answer(serving):
                 assert sock.recv(100) == b""
             except ConnectionError:
                 pass
-            assert call_takes(url) < 0.5
+            assert call_takes(url, insecure=False) < 0.5
 
 
 def test_the_sockets_of_the_flood_are_as_many_as_they_say(flood_size):

@@ -1,12 +1,8 @@
 """Tokens as an authenticator: who gets in by one, and every way not to."""
 
-import asyncio
-import contextlib
 import datetime
 import itertools
-import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,6 +14,7 @@ from rpcx.abc import Binding, PeerFacts
 from rpcx.errors import AccessDenied, AuthenticationFailed
 from rpcx.security.identity import own_identity, private_key
 from rpcx.security.tokens import UNKNOWN, TokenAuthenticator, issue
+from tests.loops import in_a_loop
 from tests.security.pair import user
 
 NOW = datetime.datetime(2026, 1, 2, 3, 4, 5, tzinfo=datetime.UTC)
@@ -210,26 +207,6 @@ def test_it_works_over_real_connections_and_the_session_ends_with_the_token(url,
                 rpcx.connect(where)
 
 
-@contextlib.contextmanager
-def looped(host: rpcx.Host) -> Iterator[None]:
-    """``host`` in an event loop of its own thread."""
-    begun, over = threading.Event(), threading.Event()
-
-    async def serve() -> None:
-        async with host:
-            begun.set()
-            await asyncio.to_thread(over.wait)
-
-    thread = threading.Thread(target=asyncio.run, args=(serve(),))
-    thread.start()
-    assert begun.wait(10)
-    try:
-        yield
-    finally:
-        over.set()
-        thread.join()
-
-
 def in_threads(host: rpcx.Host) -> rpcx.Host:
     return host
 
@@ -240,7 +217,7 @@ def revoke(key: str, directory: Path) -> None:
     (directory / "revoked").chmod(0o600)
 
 
-@pytest.mark.parametrize("serving", [in_threads, looped])
+@pytest.mark.parametrize("serving", [in_threads, in_a_loop])
 @pytest.mark.parametrize(("url", "whose"), [("pipe", "issuer"), ("pipe", "holder"), ("tcp", "issuer")])
 def test_a_session_ends_when_a_key_behind_its_token_is_revoked(url, whose, serving, tmp_path):
     """Over a pipe nothing else of the connection depends on keys."""

@@ -290,3 +290,31 @@ class Talk:
 
     def unknown(self, anything: Any) -> str:
         return repr(anything)
+
+
+#: What the C# client hears when it makes calls of every kind.
+TALKED = {
+    "join texts": "a and b",
+    "join number": "aaaaa",
+    "divide": "3 rest 2",
+    "swap": "yx",
+    "find": "Ann 33",
+    "notes": "one,two",
+    "sell": "OutOfStock no more than 3 3 True",
+    "fail ValueError": "System.ArgumentException text",
+    "fail KeyError": "System.Collections.Generic.KeyNotFoundException k",
+    "fail ZeroDivisionError": "System.DivideByZeroException text",
+    "fail RuntimeError": "System.InvalidOperationException text",
+    "fail OSError": "System.IO.IOException [Errno 5] io",
+    "fail Own": "System.Exception Own: mine",
+    "fail TypeError": "System.InvalidCastException text",
+    "counter": "11 12",
+    "property": "100 101",
+    "home": "True",
+    "drive": "205",
+    "unknown": "System.InvalidCastException System.Version means nothing here: map a class to it, with "
+    "@dotnet.type('System.Version', assembly=...)",
+    "nowhere": "System.Runtime.Remoting.RemotingException 'nowhere': no such object on this host; "
+    "`rpcx inspect URL` lists what is there",
+    "hidden": "System.Runtime.Remoting.RemotingException 'rpcx' is not offered to .NET: its class has no @dotnet.type",
+}

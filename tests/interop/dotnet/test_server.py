@@ -3,7 +3,7 @@
 import pytest
 
 import rpcx
-from tests.interop.dotnet.shop import Radio, RemoteObjectDef, Talk, Values
+from tests.interop.dotnet.shop import TALKED, Radio, RemoteObjectDef, Talk, Values
 
 
 @pytest.fixture
@@ -50,33 +50,7 @@ def test_what_formatters_have_trouble_with_comes_back_as_it_went(mono, url):
 
 
 def test_calls_of_every_kind(mono, url):
-    facts = mono.run("client.exe", url, "talk")
-    assert facts == {
-        "join texts": "a and b",
-        "join number": "aaaaa",
-        "divide": "3 rest 2",
-        "swap": "yx",
-        "find": "Ann 33",
-        "notes": "one,two",
-        "sell": "OutOfStock no more than 3 3 True",
-        "fail ValueError": "System.ArgumentException text",
-        "fail KeyError": "System.Collections.Generic.KeyNotFoundException k",
-        "fail ZeroDivisionError": "System.DivideByZeroException text",
-        "fail RuntimeError": "System.InvalidOperationException text",
-        "fail OSError": "System.IO.IOException [Errno 5] io",
-        "fail Own": "System.Exception Own: mine",
-        "fail TypeError": "System.InvalidCastException text",
-        "counter": "11 12",
-        "property": "100 101",
-        "home": "True",
-        "drive": "205",
-        "unknown": "System.InvalidCastException System.Version means nothing here: map a class to it, with "
-        "@dotnet.type('System.Version', assembly=...)",
-        "nowhere": "System.Runtime.Remoting.RemotingException 'nowhere': no such object on this host; "
-        "`rpcx inspect URL` lists what is there",
-        "hidden": "System.Runtime.Remoting.RemotingException 'rpcx' is not offered to .NET: "
-        "its class has no @dotnet.type",
-    }
+    assert mono.run("client.exe", url, "talk") == TALKED
 
 
 def test_a_client_on_another_address_is_served_where_it_is_allowed_to_come_from(mono, serving, address):
