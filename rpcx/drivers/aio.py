@@ -248,6 +248,7 @@ class AioLink(asyncio.Protocol):
                     transport.write(buffer)
         if self._full:
             self.waiting = transport.get_write_buffer_size()
+            self.session.held_back(self.waiting, took=False)  # with what was added just now
             if self._pump.waiting.floods_with(self.waiting) and not self._flooded:
                 self._flooded = True
                 self._pump.waiting.floods += 1

@@ -52,6 +52,35 @@ def test_the_same_session_runs_in_a_loop_without_a_thread():
     run(main)
 
 
+class Told(LineSession):
+    """Remembers what waits, as its driver says."""
+
+    waits = 0
+
+    def held_back(self, count: int, *, took: bool) -> None:
+        self.waits = count
+        super().held_back(count, took=took)
+
+
+def test_a_session_knows_all_that_waits_for_a_peer_that_takes_nothing():
+    """Also what was added last: it would go on to make more, if that did not count yet."""
+
+    async def main() -> None:
+        pump, session = AioPump(), Told()
+        near, far = socket.socketpair()
+        near.setblocking(False)
+        link = await pump.add(SocketEnd(far), session)
+        await asyncio.get_running_loop().sock_sendall(near, (b"x" * 50_000 + b"\n") * 40)
+        while link._transport.get_write_buffer_size() < 500_000:
+            await asyncio.sleep(0.01)
+        await asyncio.sleep(0.1)  # for what is still on its way here
+        assert session.waits == link._transport.get_write_buffer_size()
+        near.close()
+        await pump.close()
+
+    asyncio.run(asyncio.wait_for(main(), 10))
+
+
 def test_a_blocking_job_leaves_the_loop_free():
     release = threading.Event()
 
