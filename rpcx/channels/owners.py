@@ -53,6 +53,7 @@ TOLD: Final = struct.Struct("=BBxx36s12x12xII")  # family, state, places, user, 
 MOST: Final = 8192  # bytes of an answer; it has 72, and what extensions the kernel adds unasked
 
 ESTABLISHED, SYN_RECEIVED, LISTENING, NEW_SYN_RECEIVED = 1, 3, 10, 12  # linux/tcp_states.h
+CLOSING: Final = (4, 5, 6, 7, 8, 9, 11)  # of one that is closed, though this end may not have heard of it yet
 COMING: Final = (ESTABLISHED, SYN_RECEIVED, NEW_SYN_RECEIVED)  # of a socket that nobody has accepted yet
 FIRST_PAUSE: Final = 0.000_1  # seconds until it is asked again whether somebody did; doubled each time
 LONGEST_PAUSE: Final = 0.02
@@ -97,7 +98,7 @@ def owner_of(sock: socket.socket, patience: float = 0.0) -> int | None:
             end = _asked(theirs, ours)
         except OSError:
             return None  # no Linux, or not permitted
-        if _state(sock) != ESTABLISHED:
+        if _state(sock) != ESTABLISHED or (end is not None and end.state in CLOSING):
             raise _left()
         if end is None or end.inode or end.state not in COMING:
             break

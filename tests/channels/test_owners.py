@@ -340,3 +340,12 @@ def test_only_the_kernel_answers(door, monkeypatch):
 
     monkeypatch.setattr(socket, "socket", Forged)
     assert owner_of(far) is None
+
+
+@pytest.mark.parametrize("state", owners.CLOSING)
+def test_a_peer_that_closes_has_left_though_this_end_has_not_heard_of_it(door, monkeypatch, state):
+    door.client()
+    far = door.accepted()
+    monkeypatch.setattr(owners, "_asked", lambda *_: End(state, ME, 7))
+    with pytest.raises(ConnectionAbortedError):
+        owner_of(far)
