@@ -5,8 +5,9 @@
 
 1. It is a fresh interpreter and no fork of the host: it has none of its threads, memory, keys or open files. It has
    imported what helpers need, has one thread, and does nothing but fork. Its standard input is the socket to the host.
-2. One helper is forked ahead. It waits at that socket, takes the host's next message, closes the socket, is that user
-   from then on (`rpcx.helper`) and reports so to its parent. Nobody but the host says who a helper is to be.
+2. One helper is forked ahead. It waits at that socket, reads the host's next message and leaves it there, closes the
+   socket, is that user from then on (`rpcx.helper`) and reports so to its parent, which removes the message. So a
+   helper that dies meanwhile takes nobody's message with it. Nobody but the host says who a helper is to be.
 3. Forks are good only of a process with one thread and no files of its own. If a listed function's module starts
    threads or keeps files open, the fork server begins again without it, and each helper imports it for itself.
 4. It ends when the host is gone, and all helpers with it. If it is killed, the kernel ends its helpers.
@@ -30,7 +31,7 @@ from typing import Any, Final, NoReturn
 
 from rpcx.client import CONNECT_SECONDS
 from rpcx.errors import NotSent
-from rpcx.helper import Door, User, become, found, prctl, run, serving, warm
+from rpcx.helper import Door, User, become, found, prctl, received, run, serving, warm
 
 PROGRAM: Final = (  # finds what the host finds, where the host finds it
     "import json, sys; said = json.loads(sys.argv[1]); sys.path[:] = said['path']\n"
@@ -139,7 +140,7 @@ class ForkServer:
     def _fork(self, user: User, sockets: tuple[socket.socket, ...]) -> Process:
         assert self._control is not None
         socket.send_fds(self._control, [json.dumps(asdict(user)).encode()], [each.fileno() for each in sockets])
-        data, descriptors, _, _ = socket.recv_fds(self._control, MOST_BYTES, 1, socket.MSG_CMSG_CLOEXEC)
+        data, descriptors = received(self._control, MOST_BYTES, 1)
         if not data:
             raise ConnectionResetError("the process that makes helpers died; its standard error says why")
         answer = json.loads(data)
@@ -254,6 +255,7 @@ class Forks:
             before, asked, outcome = self._reported(reading).partition(ASKED)
             if not asked:
                 return before or "it died before it was asked for"
+            self._control.recv(MOST_BYTES)  # what it read; the helper has its sockets
             if outcome == BORN:
                 self._answer({"pid": pid}, descriptor)
             else:
@@ -332,8 +334,11 @@ class Forks:
         os._exit(1)
 
     def _wait(self, report: int) -> tuple[User, socket.socket, socket.socket]:
-        """Whom to become, and the sockets to serve. From here on the host's words go to others."""
-        data, descriptors, _, _ = socket.recv_fds(self._control, MOST_BYTES, 2, socket.MSG_CMSG_CLOEXEC)
+        """Whom to become, and the sockets to serve. From here on the host's words go to others.
+
+        The message stays where it is: whoever takes it may be killed before it can say so, and then nobody knows.
+        """
+        data, descriptors = received(self._control, MOST_BYTES, 2, socket.MSG_PEEK)
         if not data:
             os._exit(0)  # the host is gone
         os.write(report, ASKED.encode())

@@ -4,6 +4,7 @@ It becomes the user for good, checks that, and only then answers. It serves one 
 at its end. Descriptors go back over a second pair (``SCM_RIGHTS``).
 """
 
+import array
 import ctypes
 import importlib
 import os
@@ -83,6 +84,21 @@ def _no_way_back() -> None:
         except PermissionError:
             continue
         raise PermissionError("root was given up and could be had again; see the host's securebits")
+
+
+def received(source: socket.socket, most_bytes: int, most: int, flags: int = 0) -> tuple[bytes, list[int]]:
+    """The next message, and the descriptors that came with it, which no program that is started inherits (PEP 446).
+
+    `socket.recv_fds` does not hand its ``flags`` on (python/cpython#107898): its descriptors would be inherited.
+    """
+    descriptors = array.array("i")
+    data, ancillary, _, _ = source.recvmsg(
+        most_bytes, socket.CMSG_LEN(most * descriptors.itemsize), flags | socket.MSG_CMSG_CLOEXEC
+    )
+    for level, kind, content in ancillary:
+        if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
+            descriptors.frombytes(content[: len(content) - len(content) % descriptors.itemsize])
+    return data, list(descriptors)
 
 
 def prctl(option: int, value: int) -> None:

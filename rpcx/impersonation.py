@@ -30,7 +30,7 @@ from rpcx.client import CONNECT_SECONDS, Server
 from rpcx.drivers.waiting import SPIN_SECONDS
 from rpcx.errors import AccessDenied, NotSent
 from rpcx.forkserver import INSIDE, ForkServer
-from rpcx.helper import Door, User, found
+from rpcx.helper import Door, User, found, received
 from rpcx.realm import FORMATTERS
 from rpcx.security import audit
 from rpcx.security.users import uid_of
@@ -265,7 +265,7 @@ class Helper:
         with self._opening:
             self.door.open(path, flags, 0o666, token)
             while True:
-                said, descriptors, _, _ = socket.recv_fds(self._files, 8, 1, socket.MSG_CMSG_CLOEXEC)
+                said, descriptors = received(self._files, 8, 1)
                 if said == token and descriptors:
                     return descriptors[0]
                 for each in descriptors:  # of a call that was given up

@@ -20,7 +20,7 @@ from rpcx.channels import shared
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="not on Linux without root: only root can become other users")
 ROOT = Path(__file__).parent.parent
-ANN, BOB = "rpcxann", "rpcxbob"
+ANN, BOB = (f"rpcx{os.getpid()}{name}" for name in ("ann", "bob"))  # another run, or worker, has its own
 
 
 def identity() -> dict[str, object]:
@@ -270,6 +270,7 @@ def test_a_host_acts_as_its_own_user_without_privilege(calling, tmp_path):
             file.write("text")
         with caller.open(str(tmp_path / "new"), "rb") as file:
             assert file.read() == b"text"
+            assert not os.get_inheritable(file.fileno())
         with pytest.raises(FileExistsError):
             caller.open(tmp_path / "new", "x")
         assert caller.call(identity)["uids"][0] == os.getuid()
