@@ -397,7 +397,8 @@ class Values(Protocol):
 class Formatter(Protocol):
     """Turns a message's envelope into bytes and back. Plug-in: entry point ``rpcx.formatters``.
 
-    It may also have ``pack_plain(envelope) -> bytes``, a faster `encode` for scalars in lists.
+    It may also have ``pack_plain(envelope) -> bytes``, a faster `encode` for scalars in lists; and ``sound = True``
+    says that `decode` raises nothing but ValueError and `RpcxError`, so that nobody needs to look.
     """
 
     @property
@@ -407,7 +408,7 @@ class Formatter(Protocol):
         ...
 
     def decode(self, body: bytes, segments: Sequence[Buffer], values: Values, /) -> object:
-        """The inverse. Raises ValueError on bytes that are no message."""
+        """The inverse. Raises an Exception, any, on bytes that are no message: they are refused with what it says."""
         ...
 
 
@@ -438,7 +439,7 @@ class ByteSink(Protocol):
         ...
 
     def unwrap(self, data: bytes, /) -> bytes:
-        """Bytes on their way in. Raises ValueError when they are not this sink's."""
+        """Bytes on their way in. Raises an Exception, any, when they are not this sink's."""
         ...
 
 

@@ -73,6 +73,7 @@ class MsgpackFormatter:
     """
 
     name = "msgpack"
+    sound = True
 
     def __init__(self, *, depth: int = MAX_DEPTH, containers: int = MAX_CONTAINERS) -> None:
         self._depth = depth
@@ -310,6 +311,7 @@ class JsonFormatter:
     """
 
     name = "json"
+    sound = True
 
     def __init__(self, *, containers: int = 2 * MAX_CONTAINERS) -> None:
         self._containers = containers

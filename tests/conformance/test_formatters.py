@@ -101,13 +101,31 @@ class Deep(JsonFormatter):
 
 
 class Strange(JsonFormatter):
-    """Lets errors of its own out."""
+    """Lets errors of its own out, and says that it does not."""
 
     def decode(self, body, segments, values):
         try:
             return super().decode(body, segments, values)
         except ValueError:
             raise KeyError("what is this?") from None
+
+
+class Panic(BaseException):
+    """As libraries in Rust raise them."""
+
+
+class Panicking(Strange):
+    """… of a kind that nobody expects."""
+
+    sound = False
+
+    def decode(self, body, segments, values):
+        try:
+            return super().decode(body, segments, values)
+        except KeyError:
+            if not body:
+                raise
+            raise Panic("what is this?") from None
 
 
 class Careless(JsonFormatter):
@@ -164,6 +182,7 @@ BROKEN = {
     Generous: "encode raises TypeError for what cannot travel; instead: nothing was raised",
     Deep: "encode refuses what contains itself; instead: RecursionError",
     Strange: "decode raises ValueError on bytes that are no message; instead: KeyError",
+    Panicking: "decode raises an Exception on bytes that are no message; instead: Panic: what is this?",
     Careless: "decode raises ValueError on bytes that are no message; instead: nothing was raised",
     Remembering: "a formatter is used by several threads at once",
     Packing: "decode reads what pack_plain writes",

@@ -96,6 +96,27 @@ def test_bytes_that_are_no_parts_are_refused(data):
         Chain(MsgpackFormatter(), [Through()]).decode(data, (), VALUES)
 
 
+class Grumpy(JsonFormatter):
+    """Has errors of its own; so many libraries do."""
+
+    sound = False
+
+    def decode(self, body, segments, values):
+        try:
+            return super().decode(body, segments, values)
+        except ValueError:
+            raise ArithmeticError("what is this?") from None
+
+
+def test_whatever_a_formatter_or_sink_raises_on_bad_bytes_is_a_refusal():
+    with pytest.raises(ValueError, match="ArithmeticError: what is this?"):
+        Chain(Grumpy()).decode(b"[", (), VALUES)
+    with pytest.raises(rpcx.LimitExceeded):  # which says more than "no message"
+        Chain(Grumpy()).decode(b"[" * 1000, (), VALUES)
+    with pytest.raises(ValueError, match="error: Error -3 while decompressing"):
+        Chain(MsgpackFormatter(), [Squeeze()]).decode(b"[]", (), VALUES)
+
+
 def test_nothing_passes_byte_sinks_by():
     chain = Chain(MsgpackFormatter(), [Squeeze()])
     body, _ = chain.encode([5], VALUES)
