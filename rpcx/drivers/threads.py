@@ -7,7 +7,7 @@ A `Pump` serves the connections of one host, or the one connection of a client. 
   It runs no foreign call meanwhile, since it would be late for its own reply: those go to workers.
 - Otherwise a helper thread of the pump leads. It runs short sync methods itself: no queue, no switch. All that
   one read brought is run, then all replies leave in one send.
-- A second helper **stands by**. It looks every millisecond, or four while all calls are short, whether the leader
+- A second helper **stands by**. It looks every millisecond, more seldom while all calls are short, whether the leader
   is still in the same call; then it takes over, and the slow call ends on its own thread and answers itself (the
   idea is Go's sysmon, which hands the processor of a blocked thread to another). The method is remembered as
   slow: a worker next time.
@@ -38,7 +38,7 @@ from rpcx.errors import ConnectionLost
 log = logging.getLogger("rpcx")
 
 TICK: Final = 0.001  # seconds between two looks of the stand-by; a call this long has overrun
-CALM_TICK: Final = 0.008  # at most, while all calls are short: a look costs the leader 50 µs of the interpreter
+CALM_TICK: Final = 0.016  # at most, while all calls are short: a look costs the leader 50 µs of the interpreter
 QUIET_TICKS: Final = 20  # looks without anything new, before the stand-by sleeps for good
 LOOK_AROUND: Final = 63  # every 64 reads of a busy connection the others, and timers, get their turn
 

@@ -152,7 +152,7 @@ class Endpoint(Outgoing, Incoming):
         return self._handle(events, now)
 
     def outgoing(self) -> Sequence[Buffer]:
-        if self._released or self._dropped_calls:
+        if self._let_go:
             with self._lock:
                 self._send_drops()
         if self._burst is not None:
@@ -162,7 +162,7 @@ class Endpoint(Outgoing, Incoming):
 
     @property
     def ready(self) -> bool:
-        return bool(self._connection.out or self._burst is not None or self._released or self._dropped_calls)
+        return bool(self._connection.out or self._burst is not None or self._let_go)
 
     def held_back(self, count: int, *, took: bool) -> None:
         with self._lock:

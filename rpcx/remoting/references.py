@@ -126,16 +126,19 @@ class Reference:
         return f"<Reference {self.uri} at {self.endpoint.facts}>"
 
 
-class Released(list[tuple[str, int]]):
-    """Ids to give back, each with how often. Filled from finalizers, which may run anywhere: append takes no lock."""
+class LetGo(list[tuple[str, int] | int]):
+    """What finalizers let go: references (id, and how often it came) and calls (whose iterators were dropped).
+
+    Finalizers may run anywhere, so `append` takes no lock.
+    """
 
     def __init__(self) -> None:
         super().__init__()
         self._lock = threading.Lock()  # among those that empty it
 
-    def take(self) -> list[tuple[str, int]]:
-        """All there is, once."""
+    def take(self) -> tuple[list[int], list[tuple[str, int]]]:
+        """All calls and all references that there are, once."""
         with self._lock:
             taken = self[:]
             del self[: len(taken)]
-        return taken
+        return [each for each in taken if type(each) is int], [each for each in taken if type(each) is tuple]

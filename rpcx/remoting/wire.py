@@ -7,7 +7,6 @@ user code, a formatter or a system call runs.
 import logging
 import threading
 import weakref
-from collections import deque
 from collections.abc import Callable, Hashable, Sequence
 from typing import Any, Final
 
@@ -18,7 +17,7 @@ from rpcx.remoting.access import Gate
 from rpcx.remoting.bursts import Burst
 from rpcx.remoting.objects import HOST_URI, ObjectTable
 from rpcx.remoting.proxy import Flavour, Proxy, as_flavour, make_proxy
-from rpcx.remoting.references import CALLABLE, HOME, REF, Reference, Released
+from rpcx.remoting.references import CALLABLE, HOME, REF, LetGo, Reference
 from rpcx.sinks.chain import Chain, Decode, Encode, Pack
 from rpcx.sinks.exceptions import decode_fault, encode_fault
 from rpcx.sinks.values import Values
@@ -68,8 +67,7 @@ class Wire:
         self._imports: dict[str, Any] = {}  # id → weak reference to its Reference
         self.imports_high = 0  # the most there ever were
         self._homing = 0  # counts references that went home: whether an answer has one
-        self._released = Released()
-        self._dropped_calls: deque[int] = deque()  # our calls whose iterators were dropped, not cancelled yet
+        self._let_go = LetGo()
         self._values = {name: Values(self._refer, self._resolver(name)) for name in FLAVOURS}  # by how they resolve
         self._own_values = self._values[flavour]
         self._async = flavour == "async"
@@ -202,21 +200,21 @@ class Wire:
 
     def give_back(self, uri: str, count: int) -> None:
         """A reference died. May run inside a finalizer, in any thread: takes no lock."""
-        self._released.append((uri, count))
+        self._let_go.append((uri, count))
         if self.error is None:
             self._link.flush_later()
 
     def abandon_call(self, call_id: int) -> None:
         """Give a call up from a finalizer: takes no lock."""
-        self._dropped_calls.append(call_id)
+        self._let_go.append(call_id)
         if self.error is None:
             self._link.flush_later()
 
     def _send_drops(self) -> None:
         """Tell the peer what finalizers let go. Called under the lock."""
-        while self._dropped_calls:
-            self._connection.cancel(self._dropped_calls.popleft())
-        released = self._released.take()
+        calls, released = self._let_go.take()
+        for call_id in calls:
+            self._connection.cancel(call_id)
         if not released or self.error is not None or self._chain is None:
             return
         for uri, _ in released:

@@ -123,8 +123,11 @@ class MsgpackFormatter:
             value = unpackb(
                 body, strict_map_key=False, unicode_errors=SURROGATES, timestamp=TIMESTAMP, ext_hook=_extended
             )
-            if size > self._depth and body.translate(HEADS).count(1) > self._depth:
-                check_depth(value, self._depth)  # enough bytes there may be the heads of containers
+            if size > self._depth:  # enough bytes there may be the heads of containers; but not those of a call's target
+                if type(value) is list and value and type(value[0]) is str:
+                    size -= len(value[0])
+                if size > self._depth and body.translate(HEADS).count(1) > self._depth:
+                    check_depth(value, self._depth)
         except _Extended:
             pass  # once more below, outside of this block: or it would be the context of whatever is raised there
         except (RpcxError, ValueError):

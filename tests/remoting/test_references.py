@@ -5,7 +5,7 @@ import threading
 
 import rpcx
 from rpcx.remoting.contract import contract_of
-from rpcx.remoting.references import Reference, Released
+from rpcx.remoting.references import LetGo, Reference
 
 
 class Ledger:
@@ -83,19 +83,26 @@ def test_the_contract_is_what_its_user_asked_for_else_the_first_that_is_known_he
 
 
 def test_what_is_given_back_while_others_take_is_taken_once():
-    released, taken, size = Released(), [], 2000
+    let_go, taken, size = LetGo(), ([], []), 2000
 
     def add(name):
         for number in range(size):
-            released.append((f"{name}/{number}", 1))
+            let_go.append((f"{name}/{number}", 1))
+            let_go.append(number)
+
+    def take():
+        for all_of_it, now in zip(taken, let_go.take(), strict=True):
+            all_of_it.extend(now)
 
     adders = [threading.Thread(target=add, args=(name,)) for name in "abc"]
     for adder in adders:
         adder.start()
     while any(adder.is_alive() for adder in adders):
-        taken += released.take()
+        take()
     for adder in adders:
         adder.join()
-    taken += released.take()
-    assert len(taken) == len(set(taken)) == 3 * size
-    assert released == []
+    take()
+    calls, references = taken
+    assert sorted(calls) == sorted([*range(size)] * 3)
+    assert len(references) == len(set(references)) == 3 * size
+    assert let_go == []
