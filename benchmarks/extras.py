@@ -16,6 +16,8 @@ from rpcx.protocol.handshake import MAGIC, Offer
 IDLE_SECONDS = 5.0
 CONNECTIONS = 2_000
 CONNECTS = 40
+ROUNDS = 5
+PART = "calls/s beside them, of those alone"
 
 HOST = """
 import resource, sys, rpcx
@@ -86,21 +88,26 @@ def idle() -> dict[str, float]:
 
 
 def connections() -> dict[str, float]:
-    """What 2,000 idle connections cost the host, and one busy client beside them."""
+    """What 2,000 idle connections cost the host, and one busy client beside them; by turns with a host without."""
     import resource
 
     resource.setrlimit(resource.RLIMIT_NOFILE, (8192, 8192))
-    with HostProcess() as host, rpcx.connect(host.url, insecure=True) as server:
-        calc = server.get(Calc)
-        alone = _rate(lambda: calc.add(1, 2))
+    with (
+        HostProcess() as host, rpcx.connect(host.url, insecure=True) as server,
+        HostProcess() as empty, rpcx.connect(empty.url, insecure=True) as alone,
+    ):  # fmt: skip
         before = host.memory()
         crowd = [_shake(host.url) for _ in range(CONNECTIONS)]
         time.sleep(0.5)
         each = (host.memory() - before) / CONNECTIONS
-        crowded = _rate(lambda: calc.add(1, 2))
+        beside, apart = server.get(Calc), alone.get(Calc)
+        parts = []
+        for _ in range(ROUNDS):
+            there = _rate(lambda: beside.add(1, 2))
+            parts.append(there / _rate(lambda: apart.add(1, 2)))
         for sock in crowd:
             sock.close()
-        return {"KiB for each idle connection": each / 1024, "calls/s beside them, of those alone": crowded / alone}
+        return {"KiB for each idle connection": each / 1024, PART: statistics.median(parts)}
 
 
 def _shake(url: str) -> socket.socket:
@@ -111,15 +118,12 @@ def _shake(url: str) -> socket.socket:
     return sock
 
 
-def _rate(work: Callable[[], object], seconds: float = 0.5, rounds: int = 5) -> float:
-    rates = []
-    for _ in range(rounds):
-        done, begun = 0, time.perf_counter()
-        while time.perf_counter() - begun < seconds:
-            work()
-            done += 1
-        rates.append(done / (time.perf_counter() - begun))
-    return statistics.median(rates)
+def _rate(work: Callable[[], object], seconds: float = 0.25) -> float:
+    done, begun = 0, time.perf_counter()
+    while time.perf_counter() - begun < seconds:
+        work()
+        done += 1
+    return done / (time.perf_counter() - begun)
 
 
 def connect() -> dict[str, float]:

@@ -41,6 +41,8 @@ TICK: Final = 0.001  # seconds between two looks of the stand-by; a call this lo
 CALM_TICK: Final = 0.016  # at most, while all calls are short: a look costs the leader 50 µs of the interpreter
 QUIET_TICKS: Final = 20  # looks without anything new, before the stand-by sleeps for good
 LOOK_AROUND: Final = 63  # every 64 reads of a busy connection the others, and timers, get their turn
+ROW: Final = 16  # reads of one connection in a row, after which it is looked at for longer before the others are:
+ALONE_SECONDS: Final = 10e-6  # about what a short call takes; asking after the others costs as much as a look
 
 NOTICES: Final = hasattr(select, "epoll") or hasattr(select, "kqueue")  # a sleeping selector sees changes
 
@@ -73,6 +75,7 @@ class Pump:
         self._selector = selectors.DefaultSelector()
         self._links: set[ThreadLink] = set()
         self._hot: ThreadLink | None = None  # the link that spoke last
+        self._hot_since = 0  # the read with which it became that
         self._jobs: deque[Job] = deque()  # came in and not begun
         self._timers = Timers()
         self._mutex = threading.Lock()  # around changes of the lead
@@ -293,9 +296,10 @@ class Pump:
     def _spin_around(self, link: ThreadLink, token: object, goal: Waitable | None) -> bool:
         """The same where others, or bytes that wait to be sent, have to be looked after in between."""
         until = monotonic() + self._spinner.seconds
+        longer = ALONE_SECONDS if self._served - self._hot_since > ROW and not link.backlog else 0.0
         while True:
             try:
-                data = look(link.stream.receive, link.session.wanted(), 0.0)
+                data = look(link.stream.receive, link.session.wanted(), longer)
             except OSError as error:
                 self.broken(link, error)
                 return True
@@ -388,7 +392,8 @@ class Pump:
             self.drop(link)
             return
         self._served += 1
-        self._hot = link
+        if link is not self._hot:
+            self._hot, self._hot_since = link, self._served
         try:
             jobs = session.receive(data, monotonic())
         except Exception as error:  # noqa: BLE001  # told there

@@ -6,6 +6,7 @@ import time
 
 import pytest
 
+from rpcx.drivers import threads, waiting
 from rpcx.drivers.threads import Pump
 from rpcx.errors import ProtocolError
 from tests.drivers.toy import Brittle, LineSession, SocketEnd
@@ -65,6 +66,49 @@ def test_a_call_that_takes_long_holds_up_no_other(served):
     release.set()
     assert line(peer) == b"SLOW\n"
     assert session.overran == [b"slow"]
+
+
+def test_one_that_talks_without_a_pause_keeps_no_other_from_being_heard(served):
+    talker, _ = served()
+    others = [served()[0] for _ in range(3)]
+    heard, over = [], threading.Event()
+
+    def talk() -> None:
+        while not over.is_set():
+            talker.sendall(b"x\n")
+            heard.append(line(talker))
+
+    thread = threading.Thread(target=talk)
+    thread.start()
+    try:
+        for _ in range(20):
+            for other in others:
+                other.sendall(b"y\n")
+                assert line(other) == b"Y\n"
+    finally:
+        over.set()
+        thread.join()
+    assert set(heard) == {b"X\n"}
+
+
+def test_of_many_the_one_that_has_been_talking_alone_is_looked_at_for_longer(served, monkeypatch):
+    looks = []
+
+    def look(receive, size, seconds):
+        looks.append(seconds)
+        return waiting.look(receive, size, seconds)
+
+    monkeypatch.setattr(threads, "look", look)
+    peer, _ = served()
+    other, _ = served()
+    for speaker in [peer] * threads.ROW + [other, peer] * threads.ROW:
+        speaker.sendall(b"x\n")
+        assert line(speaker) == b"X\n"
+    assert set(looks) == {0.0}
+    for _ in range(2 * threads.ROW):
+        peer.sendall(b"x\n")
+        assert line(peer) == b"X\n"
+    assert set(looks) == {0.0, threads.ALONE_SECONDS}
 
 
 def test_many_calls_may_overrun_at_once(served):
