@@ -123,7 +123,7 @@ class MsgpackFormatter:
             value = unpackb(
                 body, strict_map_key=False, unicode_errors=SURROGATES, timestamp=TIMESTAMP, ext_hook=_extended
             )
-            if size > self._depth:  # enough bytes there may be the heads of containers; but not those of a call's target
+            if size > self._depth:  # so many bytes may be heads of containers; those of a target are text
                 if type(value) is list and value and type(value[0]) is str:
                     size -= len(value[0])
                 if size > self._depth and body.translate(HEADS).count(1) > self._depth:
