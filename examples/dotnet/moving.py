@@ -4,7 +4,6 @@ Needs Mono's compiler and runtime (`PACKAGES`, on Debian), and ``pip install 'rp
 """
 
 import shutil
-import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -13,6 +12,7 @@ from pathlib import Path
 
 import rpcx
 from examples.dotnet.contract import RemoteObject
+from examples.ports import free_port
 
 HERE = Path(__file__).parent
 PACKAGES = (
@@ -108,13 +108,6 @@ def old_client(built: Path, url: str) -> str:
     if left != "left 000":
         raise RuntimeError(f"the C# client at {url} failed")
     return found
-
-
-def free_port() -> int:
-    """One that nobody listens on."""
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
 
 
 if __name__ == "__main__":

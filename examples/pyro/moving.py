@@ -4,7 +4,6 @@ Needs Pyro5: ``pip install 'rpcx[pyro]'``.
 """
 
 import os
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import rpcx
+from examples.ports import free_port
 from examples.pyro.contract import Bank
 
 HERE = Path(__file__).parent
@@ -128,13 +128,6 @@ def until_found(name: str) -> None:
         except (rpcx.ObjectNotFound, rpcx.NotSent):
             continue
         return
-
-
-def free_port() -> int:
-    """One that nobody listens on."""
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
 
 
 if __name__ == "__main__":

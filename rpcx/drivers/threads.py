@@ -41,9 +41,8 @@ TICK: Final = 0.001  # seconds between two looks of the stand-by; a call this lo
 CALM_TICK: Final = 0.016  # at most, while all calls are short: a look costs the leader 50 µs of the interpreter
 QUIET_TICKS: Final = 20  # looks without anything new, before the stand-by sleeps for good
 LOOK_AROUND: Final = 63  # every 64 reads of a busy connection the others, and timers, get their turn
-ROW: Final = 16  # reads of one connection in a row, after which it is looked at for longer before the others are:
-ALONE_SECONDS: Final = 10e-6  # about what a short call takes; asking after the others costs as much as a look
-
+ROW: Final = 16  # reads of one connection in a row, after which …
+ALONE_SECONDS: Final = 10e-6  # … it is looked at for so long before the others: asking after them costs a look each
 NOTICES: Final = hasattr(select, "epoll") or hasattr(select, "kqueue")  # a sleeping selector sees changes
 
 monotonic = time.monotonic

@@ -3,7 +3,6 @@
 import os
 import re
 import shlex
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -11,6 +10,8 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+
+from examples.ports import free_port
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "security" / "two-machines.md").read_text()
@@ -56,8 +57,7 @@ class Machines:
         """``text`` with the addresses of this machine."""
         for port in re.findall(r"(?:0\.0\.0\.0|server):(\d+)", text):
             if port not in self._places:
-                with socket.create_server(("127.0.0.1", 0)) as free:
-                    self._places[port] = f"127.0.0.1:{free.getsockname()[1]}"
+                self._places[port] = f"127.0.0.1:{free_port()}"
             text = re.sub(rf"(?:0\.0\.0\.0|server):{port}", self._places[port], text)
         return text.replace("192.0.2.0/24", "127.0.0.0/8")
 

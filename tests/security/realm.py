@@ -6,12 +6,13 @@ It takes some 50 ms. A second realm trusts and is trusted, as a partner's.
 import contextlib
 import os
 import shutil
-import socket
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from examples.ports import free_port
 
 REALM = "EXAMPLE.COM"
 PARTNER = "PARTNER.ORG"
@@ -138,13 +139,6 @@ class Realm:
     def _new(self, kind: str) -> str:
         self._made += 1
         return str(self.directory / f"{kind}{self._made}")
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    return port
 
 
 def why_not() -> str:

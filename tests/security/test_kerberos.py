@@ -14,13 +14,14 @@ from hypothesis import strategies as st
 
 import rpcx
 import rpcx.aio
+from examples.ports import free_port
 from rpcx.abc import Binding, PeerFacts
 from rpcx.errors import AuthenticationFailed
 from rpcx.protocol.opening import MOST_MESSAGES
 from rpcx.security import kerberos
 from rpcx.security.kerberos import LAST, MORE, MOST_PARTS, UNKNOWN, KerberosAuthenticator
 from tests.end_to_end.test_tls import LoopHost
-from tests.security.realm import HOSTNAME, PARTNER, REALM, SERVICE, SKEW, free_port, why_not
+from tests.security.realm import HOSTNAME, PARTNER, REALM, SERVICE, SKEW, why_not
 from tests.security.test_gss import foreign, native
 
 pytestmark = pytest.mark.skipif(bool(why_not()), reason=why_not() or "there is a realm")
