@@ -13,7 +13,7 @@ import json
 import logging
 import sys
 from collections.abc import Iterator
-from contextlib import closing, suppress
+from contextlib import closing, contextmanager, suppress
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Annotated, Any
@@ -32,6 +32,7 @@ from rpcx.remoting.proxy import Proxy, dynamic_method
 from rpcx.remoting.references import Reference
 from rpcx.terminal import (
     AsJson,
+    Authenticators,
     Insecure,
     Timeout,
     Unusable,
@@ -171,6 +172,7 @@ def call(
     method: Annotated[str, typer.Argument(metavar="METHOD", help="A method or property; PROPERTY=VALUE sets it.")],
     arguments: Annotated[list[str] | None, typer.Argument(metavar="ARGUMENT|NAME=ARGUMENT")] = None,
     insecure: Insecure = False,
+    authenticator: Authenticators = None,
     timeout: Timeout = 30.0,
     as_json: AsJson = False,
     verbose: Verbose = False,
@@ -184,10 +186,21 @@ def call(
         uri = parse(url).uri
         if not uri:
             raise typer.BadParameter(f"{url}: which object? add its name, as in {url}/NAME")
-        with rpcx.connect(url, insecure=insecure, timeout=timeout) as server, rpcx.options(timeout=timeout):
+        with _connected(url, insecure, authenticator, timeout) as server:
             entry, args, kwargs = _entry(server, uri, method, arguments or [])
             show = _print_items if entry.streams else _print
             show(server.call(uri, entry, args, kwargs), as_json=as_json)
+
+
+@contextmanager
+def _connected(url: str, insecure: bool, authenticators: list[str] | None, timeout: float) -> Iterator[rpcx.Server]:
+    """A connection as the options say; calls within take ``timeout`` seconds too."""
+    by = authenticators or ()
+    with (
+        rpcx.connect(url, insecure=insecure, authenticators=by, timeout=timeout) as server,
+        rpcx.options(timeout=timeout),
+    ):
+        yield server
 
 
 def _entry(server: rpcx.Server, uri: str, name: str, words: list[str]) -> tuple[Method, list[Any], dict[str, Any]]:
@@ -248,13 +261,14 @@ def _print(value: object, *, as_json: bool) -> None:
 def inspect(
     url: Annotated[str, typer.Argument(metavar="URL")],
     insecure: Insecure = False,
+    authenticator: Authenticators = None,
     timeout: Timeout = 30.0,
     as_json: AsJson = False,
     verbose: Verbose = False,
 ) -> None:
     """Show what a host offers: objects, classes, methods with signatures and docs, live leases; to its owner bounds."""
     with reported(verbose):
-        with rpcx.connect(url, insecure=insecure, timeout=timeout) as server, rpcx.options(timeout=timeout):
+        with _connected(url, insecure, authenticator, timeout) as server:
             described = server.describe()
             where = str(server.peer)
         if as_json:
@@ -266,7 +280,7 @@ def inspect(
 
 
 def _parts(described: dict[str, Any], where: str) -> Iterator[Text | Tree | Table]:
-    yield styled((described["host"]["name"], "bold"), f", {where}")
+    yield styled((described["host"].get("name", "a host"), "bold"), f", {where}")  # facts are for its owner
     for entry in described["objects"]:
         yield _tree(styled((entry["uri"], "bold green"), f" {entry.get('name', '')} ", (entry["mode"], "dim")), entry)
     for entry in described["classes"]:

@@ -31,6 +31,10 @@ SPELLED: Final = {"insecure=True": "--insecure", "rpcx.options(timeout=...)": "-
 CONTROLS: Final = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160)) if chr(code) not in "\t\n"}
 
 Insecure = Annotated[bool, typer.Option("--insecure", help="Plain TCP, on loopback: trust every user of this machine.")]
+Authenticators = Annotated[
+    list[str] | None,
+    typer.Option("--authenticator", metavar="NAME", help="Prove who you are: token, kerberos; repeated: best first."),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Show tracebacks.")]
 Timeout = Annotated[float, typer.Option("--timeout", min=0.001, help="Seconds to connect, and for each answer.")]

@@ -21,7 +21,10 @@ from typer.testing import CliRunner, Result
 
 import rpcx
 from rpcx.cli import _argument, _arguments, app
+from rpcx.security.identity import own_identity
+from rpcx.security.tokens import issue
 from rpcx.terminal import visible
+from tests.security.pair import user
 
 COMMAND = (sys.executable, "-m", "rpcx.cli")
 
@@ -352,6 +355,38 @@ def test_wrong_usage_is_status_2(arguments, words):
 
 def test_a_keyword_given_twice_is_wrong_usage(shop):
     assert run("call", f"{shop}/shop", "echo", "a=1", "a=2").exit_code == 2
+
+
+@pytest.fixture
+def guarded(tmp_path, monkeypatch):
+    """A host that admits nobody without a token; its URL, and where this user's token belongs."""
+    with user(tmp_path / "keys"):
+        monkeypatch.setenv("RPCX_HOME", str(tmp_path / "keys"))
+        host = rpcx.Host(authenticators=["token"])
+        host.publish(Till(), "till", allow=["teller"])
+        url = host.listen(pipe_url())
+        with host:
+            yield url, tmp_path / "keys" / "token"
+
+
+@rpcx.remote
+class Till:
+    """Counts."""
+
+    def total(self) -> int:
+        return 5
+
+
+def test_call_and_inspect_prove_who_one_is(guarded):
+    url, token = guarded
+    assert "token" in refused("call", f"{url}/till", "total")  # what the host wants
+    assert "there is no token" in refused("call", f"{url}/till", "total", "--authenticator", "token")
+    own = own_identity().fingerprint
+    token.write_text(issue("ann", own, 600, roles=frozenset({"teller"}), holder=own))
+    token.chmod(0o600)
+    assert said("call", f"{url}/till", "total", "--authenticator", "token") == "5"
+    assert "till Till published" in said("inspect", url, "--authenticator", "token")
+    assert "no authenticator 'tokn'" in refused("inspect", url, "--authenticator", "tokn")
 
 
 # --- inspect ----------------------------------------------------------------------------------------------------
