@@ -13,6 +13,7 @@ import contextlib
 import os
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Self
 
@@ -121,6 +122,7 @@ class Host:
         self._aio: AioPump | None = None  # set while running in a loop
         self._loop: asyncio.AbstractEventLoop | None = None
         self._tasks: set[asyncio.Task[Any]] = set()
+        self._ended: deque[Job] = deque()  # disposals that the loop is to run
         self._listeners: dict[Listener, Door] = {}
         self._stopped = threading.Event()
         self._stopped_aio: asyncio.Event | None = None
@@ -353,6 +355,7 @@ class Host:
         self._listeners.clear()
         disposals = self._realm.shut()
         await pump.close()
+        self._dispose_of_ended()  # the loop may not have had its turn since
         for job in disposals:
             if job.is_async:
                 await job.run_async()
@@ -466,7 +469,8 @@ class Host:
     def _run(self, job: Job) -> None:
         """Run a disposal where it holds nobody up."""
         if self._loop is not None:
-            self._loop.call_soon_threadsafe(self._run_in_loop, job)
+            self._ended.append(job)
+            self._loop.call_soon_threadsafe(self._dispose_of_ended)
         elif self._pump is not None:
             if job.is_async:
                 from rpcx.drivers.workers import LOOP
@@ -474,6 +478,10 @@ class Host:
                 LOOP.submit(job)
             else:
                 self._pump.workers.submit(job)
+
+    def _dispose_of_ended(self) -> None:
+        while self._ended:
+            self._run_in_loop(self._ended.popleft())
 
     def _run_in_loop(self, job: Job) -> None:
         if job.is_async:

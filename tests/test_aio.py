@@ -609,3 +609,30 @@ def test_a_sponsor_in_a_loop_answers_for_an_object_of_a_host_in_another(state):
 
     with host:
         asyncio.run(main(host.listen("inproc://sponsored")))
+
+
+def test_what_ends_in_the_turn_in_which_its_host_closes_is_disposed_of(monkeypatch):
+    closed = []
+
+    class Ended:
+        def close(self) -> None:
+            closed.append("here")
+
+    class EndedLater:
+        async def aclose(self) -> None:
+            await asyncio.sleep(0.01)
+            closed.append("later")
+
+    async def main() -> None:
+        async with rpcx.Host() as host:
+            shut = host._realm.shut
+
+            def ended_just_now():
+                host._realm._dispose(Ended())
+                host._realm._dispose(EndedLater())
+                return shut()
+
+            monkeypatch.setattr(host._realm, "shut", ended_just_now)
+        assert closed == ["here", "later"]
+
+    asyncio.run(main())
