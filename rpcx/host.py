@@ -65,7 +65,7 @@ class Host:
         limits: bounds for what clients send.
         quotas: how many objects may live here: in all, of one client, of one principal.
         grace: seconds a lost client has to come back before what it held is released.
-        custom_errors: send only type and message of exceptions, no traceback.
+        custom_errors: send only type and message of exceptions, to its owner too; tracebacks are logged, at INFO.
         allow: who may call what has a name and no rule of its own, besides the owner: roles, "principal:NAME", "*"
             (see `rpcx.remoting.access`); default nobody.
         authorize: ``authorize(peer, contract, method)`` says about each method that the rules admit a peer to, which

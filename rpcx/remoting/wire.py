@@ -11,7 +11,7 @@ from collections.abc import Callable, Hashable, Sequence
 from typing import Any, Final
 
 from rpcx.abc import Buffer, Link, PeerFacts
-from rpcx.errors import ConnectionLost, ForkedConnection, LimitExceeded, NotSent, ProtocolError, RemoteError
+from rpcx.errors import ConnectionLost, ForkedConnection, LimitExceeded, NotSent, ProtocolError, RemoteError, RpcxError
 from rpcx.protocol.connection import Connection
 from rpcx.remoting.access import Gate
 from rpcx.remoting.bursts import Burst
@@ -130,7 +130,12 @@ class Wire:
         self.table.hits.reached(error, self.facts)
         if not isinstance(error, Exception):
             error = RemoteError(f"{type(error).__name__}: {error}", type_name=type(error).__name__)
-        return encode_fault(error, detail="full" if self._detail else "type")
+        if self._detail:
+            return encode_fault(error)
+        corr_id = self.facts.connection
+        if not isinstance(error, RpcxError):  # those have no traceback that says more
+            log.info("%s: a call failed, corr_id %s", self.facts, corr_id, exc_info=error)
+        return encode_fault(error, detail="type", corr_id=corr_id)
 
     def fault_of(self, fault: object) -> Exception:
         """The exception that a fault's envelope stands for."""

@@ -85,9 +85,15 @@ def _origin(cls: type) -> tuple[str, str]:
 # --- out ----------------------------------------------------------------------------------------------------
 
 
-def encode_fault(error: Exception, *, detail: Literal["full", "type"] = "full") -> list[object]:
-    """An exception as plain data; ``detail="type"`` leaves traceback and notes out, and keeps the message brief."""
-    return _encode(error, full=detail == "full", depth=0)
+def encode_fault(error: Exception, *, detail: Literal["full", "type"] = "full", corr_id: str = "") -> list[object]:
+    """An exception as plain data; ``detail="type"`` leaves traceback and notes out, and keeps the message brief.
+
+    ``corr_id``: what its host's logs know the connection by, told instead of them.
+    """
+    fault = _encode(error, full=detail == "full", depth=0)
+    if corr_id:
+        fault[-1] = [f"more is known to the host, as corr_id {corr_id}"]
+    return fault
 
 
 def _encode(error: Exception, *, full: bool, depth: int) -> list[object]:
