@@ -266,6 +266,8 @@ class Session(Protocol):
     """One end of one connection, without I/O: bytes in, jobs out; what to send, and when to be woken.
 
     ``receive``, ``eof`` and ``tick`` are called by one thread at a time; the others by any.
+    It may also have ``frames``, the list that `outgoing` empties: from there a driver takes a lone one by itself. One
+    that wraps another's bytes, as TLS does, must have none.
     """
 
     def attach(self, link: "Link", now: float, /) -> None:

@@ -632,7 +632,7 @@ class Pump:
     def _uncork(self) -> None:
         for link in list(self._corked):  # one round: what is corked meanwhile gets the next
             self._corked.discard(link)
-            link.send()
+            link.send_all()
 
     def watch_room(self, link: ThreadLink) -> None:
         """Watch for room to send, or stop to."""

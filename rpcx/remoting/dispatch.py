@@ -140,7 +140,9 @@ class IncomingCall:
             method, entry = self.method, self.entry
             instance = entry.enter()
             try:
-                args, kwargs = method.arguments.fit(self.args, self.kwargs)
+                args, kwargs, arguments = self.args, NO_KEYWORDS, method.arguments
+                if self.kwargs or [*map(type, args)] != arguments.plain:  # a call less where they fit
+                    args, kwargs = arguments.fit(args, self.kwargs)
                 try:
                     value = method.function(instance, *args, **kwargs)
                 except RpcxError as error:

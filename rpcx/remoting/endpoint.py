@@ -76,6 +76,7 @@ class Endpoint(Outgoing, Incoming):
         super().__init__(connection, table, flavour=flavour, detail=detail)
         self.wanted = connection.wanted  # the method itself: asked before each read
         self.finished = False  # what is queued still leaves, nothing else
+        self.frames = connection.out  # that `outgoing` gives out first; see `rpcx.abc.Session`
         self.opened = Pending()  # arrives when the handshake is done, or has failed
         self._make_chain = make_chain  # of the agreed formatter
         self._on_open = on_open
@@ -157,8 +158,7 @@ class Endpoint(Outgoing, Incoming):
                 self._send_drops()
         if self._burst is not None:
             self._send_burst()
-        out = self._connection.out
-        return [out.pop(0)] if len(out) == 1 else self._connection.outgoing()
+        return self._connection.outgoing()
 
     @property
     def ready(self) -> bool:

@@ -41,14 +41,14 @@ class Arguments:
         parameters = list(inspect.signature(function).parameters.values())[1:]  # without self
         self.signature = inspect.Signature(parameters)
         self._validators: dict[str, Validator | None] | None = None  # by parameter; None: not built yet
-        self._plain: list[type] | None = None  # exact types when all parameters are plain positionals
+        self.plain: list[type] | None = None  # exact types of plain positionals alone; known after the first fit
         self._ordered: list[Validator | None] = []  # of the positional parameters, in order
 
     def fit(
         self, args: Sequence[object], kwargs: dict[str, object] | None
     ) -> tuple[Sequence[object], dict[str, object]]:
         """The arguments as the function takes them."""
-        if not kwargs and self._plain is not None and [*map(type, args)] == self._plain:
+        if not kwargs and self.plain is not None and [*map(type, args)] == self.plain:
             return args, NO_KEYWORDS
         if self._validators is None:
             self._build()
@@ -63,7 +63,7 @@ class Arguments:
 
     def fit_all(self, args: Sequence[object], count: int) -> bool:
         """Whether the arguments of ``count`` calls, one after the other, need no change: they are plain and right."""
-        return self._plain is not None and [*map(type, args)] == self._plain * count
+        return self.plain is not None and [*map(type, args)] == self.plain * count
 
     def _build(self) -> None:
         parameters = self.signature.parameters.values()
@@ -73,7 +73,7 @@ class Arguments:
         if len(positional) == len(parameters):
             self._ordered = [self._validators[p.name] for p in positional]
             if all(hints[p.name] in PLAIN for p in positional):
-                self._plain = [hints[p.name] for p in positional]
+                self.plain = [hints[p.name] for p in positional]
 
     def _bind(self, args: Sequence[object], kwargs: dict[str, object]) -> tuple[Sequence[object], dict[str, object]]:
         try:

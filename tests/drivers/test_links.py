@@ -3,6 +3,8 @@
 import socket
 import time
 
+import pytest
+
 from rpcx.drivers.threads import Pump
 from tests.drivers.toy import LineSession, SocketEnd
 
@@ -66,6 +68,64 @@ def test_what_is_said_while_the_only_helper_sleeps_leaves_too():
             link.flush_soon()
         while not said.endswith(b"second %d\n" % i):
             said += near.recv(4096)
+    pump.close()
+    near.close()
+
+
+class Twofold(LineSession):
+    """Has a list of frames, and something besides that becomes one when it is asked."""
+
+    def __init__(self):
+        super().__init__()
+        self.frames = []
+        self.besides = []
+
+    @property
+    def ready(self):
+        return bool(self.frames or self.besides)
+
+    def outgoing(self):
+        taken = [*self.frames, *self.besides]
+        self.frames.clear()
+        self.besides.clear()
+        return taken
+
+
+@pytest.mark.parametrize("send", ["flush_now", "flush_soon", "flush_later", "close"])
+def test_what_is_no_frame_yet_leaves_behind_a_lone_one(send):
+    pump = Pump("toy", callers_lead=True)
+    near, far = socket.socketpair()
+    near.settimeout(5)
+    session = Twofold()
+    link = pump.add(SocketEnd(far), session)
+    pump.start()
+    session.frames.append(b"frame\n")
+    session.besides.append(b"besides\n")
+    getattr(link, send)()
+    said = b""
+    while said.count(b"\n") < 2:
+        data = near.recv(100)
+        assert data
+        said += data
+    assert said == b"frame\nbesides\n"
+    pump.close()
+    near.close()
+
+
+def test_a_lone_frame_of_which_half_is_taken_leaves_wholly_and_before_others():
+    pump = Pump("toy", callers_lead=False)
+    near, far = socket.socketpair()
+    near.settimeout(5)
+    session = Twofold()
+    link = pump.add(SocketEnd(far), session)
+    pump.start()
+    for letter in (b"a", b"b", b"c"):
+        session.frames.append(letter * 1_000_000)
+        link.flush()
+    said = b""
+    while len(said) < 3_000_000:
+        said += near.recv(1 << 16)
+    assert said == b"a" * 1_000_000 + b"b" * 1_000_000 + b"c" * 1_000_000
     pump.close()
     near.close()
 
