@@ -75,6 +75,7 @@ class Pump:
         self._links: set[ThreadLink] = set()
         self._hot: ThreadLink | None = None  # the link that spoke last
         self._hot_since = 0  # the read with which it became that
+        self._unwatched: ThreadLink | None = None  # that the selector does not have, while it is looked at
         self._jobs: deque[Job] = deque()  # came in and not begun
         self._timers = Timers()
         self._mutex = threading.Lock()  # around changes of the lead
@@ -266,6 +267,7 @@ class Pump:
                 self._run_timers()  # a busy connection keeps no other from being heard
                 if self._poll(0):
                     continue
+                self._unwatch()
             if outstanding and spinner.bets() and self._spin(token, goal):
                 continue
             # A client's helper expects nothing: only callers spin there.
@@ -325,6 +327,8 @@ class Pump:
         with self._mutex:
             if self._leader is not token:
                 return False
+            if self._unwatched is not None:
+                self._rewatch(self._unwatched)
             self._asleep = goal is None
             self._sleeps_until = until
             if self._callers_lead and goal is None and self._followers:
@@ -644,6 +648,20 @@ class Pump:
         self.arm(link)
         if not NOTICES:
             self.wake()
+
+    def _unwatch(self) -> None:
+        """Have the kernel not wake anybody for the connection that is looked at anyway: each message costs 0.15 us."""
+        link = self._hot
+        if link is not None and self._unwatched is None and self._served - self._hot_since > LOOK_AROUND:
+            self._forget_file(link.stream)
+            self._unwatched = link
+
+    def _rewatch(self, link: ThreadLink) -> None:
+        """Somebody is about to sleep. Called under the mutex: a link that closes is not watched again."""
+        self._unwatched = None
+        if not link.closed:
+            self._selector.register(link.stream, selectors.EVENT_READ, link)
+            self.watch_room(link)
 
     def broken(self, link: ThreadLink, error: OSError) -> None:
         """The stream failed."""
