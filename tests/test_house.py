@@ -23,7 +23,7 @@ LONGER_MODULES: dict[str, tuple[int, str]] = {
     "rpcx/remoting/contract.py": (415, "a table, its entries, and how they are read off a class"),
     "rpcx/remoting/incoming.py": (450, "every kind of call that may come, beside the others"),
     "rpcx/remoting/dispatch.py": (575, "the kinds of incoming calls are told apart by reading them beside each other"),
-    "rpcx/drivers/threads.py": (720, "one machine of who leads; its races are checked by reading one file"),
+    "rpcx/drivers/threads.py": (725, "one machine of who leads; its races are checked by reading one file"),
     "rpcx/drivers/aio.py": (420, "a connection in a loop and the pump of all: what each leaves to the other"),
     "rpcx/abc.py": (560, "all seams, beside each other"),
     "rpcx/host.py": (520, "one public class, much of it what its docstrings say"),

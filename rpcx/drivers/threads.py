@@ -282,6 +282,7 @@ class Pump:
             return False
         if len(self._links) > 1 or link.backlog:
             return self._spin_around(link, token, goal)
+        now = monotonic()  # while others work, not once there is something to do
         try:
             data = look(link.stream.receive, link.session.wanted(), spinner.seconds)
         except OSError as error:
@@ -291,7 +292,9 @@ class Pump:
             spinner.lost()
             return False
         spinner.losses = 0  # `won`, written out: every call passes here
-        self._feed(link, data, token if goal is None else None)
+        if spinner.seconds > TICK:
+            now = monotonic()  # it would be too early by more than matters
+        self._feed(link, data, now, token if goal is None else None)
         return True
 
     def _spin_around(self, link: ThreadLink, token: object, goal: Waitable | None) -> bool:
@@ -306,7 +309,7 @@ class Pump:
                 return True
             if data is not None:
                 self._spinner.won()
-                self._feed(link, data, token if goal is None else None)
+                self._feed(link, data, monotonic(), token if goal is None else None)
                 return True
             if link.backlog:
                 link.send()
@@ -385,20 +388,20 @@ class Pump:
         except OSError as error:
             self.broken(link, error)
             return
-        self._feed(link, data)
+        self._feed(link, data, monotonic())
 
-    def _feed(self, link: ThreadLink, data: bytes, helper: object | None = None) -> None:
+    def _feed(self, link: ThreadLink, data: bytes, now: float, helper: object | None = None) -> None:
         """Hand bytes to their session. A job that comes of them alone is run right here, if a helper leads."""
         session = link.session
         if not data:
-            self._queue(link, session.eof(monotonic()))
+            self._queue(link, session.eof(now))
             self.drop(link)
             return
         self._served += 1
         if link is not self._hot:
             self._hot, self._hot_since = link, self._served
         try:
-            jobs = session.receive(data, monotonic())
+            jobs = session.receive(data, now)
         except Exception as error:  # noqa: BLE001  # told there
             failed_on(session, link.facts, error)
             self.drop(link)

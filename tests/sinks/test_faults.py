@@ -211,6 +211,15 @@ def test_without_detail_a_message_is_brief():
     assert encode_fault(raised(KeyError(1, "b")), detail="type")[2] == [1, "b"]
 
 
+def test_where_no_traceback_is_told_the_name_of_the_connection_may_be():
+    error = raised(KeyError("b"))
+    error.add_note("of the host's own")
+    assert encode_fault(error, detail="type")[-1] == []
+    assert encode_fault(error, detail="type", corr_id="9f2c11d0")[-1] == [
+        "more is known to the host, as corr_id 9f2c11d0"
+    ]
+
+
 def test_without_detail_neither_traceback_nor_notes_leave():
     error = raised(ValueError("no"))
     error.add_note("secret")
