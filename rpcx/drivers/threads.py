@@ -11,6 +11,8 @@ A `Pump` serves the connections of one host, or the one connection of a client. 
   is still in the same call; then it takes over, and the slow call ends on its own thread and answers itself (the
   idea is Go's sysmon, which hands the processor of a blocked thread to another). The method is remembered as
   slow: a worker next time.
+- What is looked at anyway is not in the selector, whose waking would be paid with each message; who is about to sleep
+  puts it back.
 - A caller takes the lead from a helper that sleeps in the kernel; the helper notices when it wakes.
 
 The stand-by sleeps for good when nothing has happened for a while (`_deep`), so an idle pump costs nothing;
