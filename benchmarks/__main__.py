@@ -65,8 +65,8 @@ def _main() -> None:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("rows", nargs="*", help=f"rows to measure: {', '.join([*ROWS, *EXTRAS, 'leases'])}")
-    parser.add_argument("--rounds", type=int, default=5, help="rounds of each competitor")
-    parser.add_argument("--seconds", type=float, default=0.4, help="seconds of each round")
+    parser.add_argument("--rounds", type=int, default=9, help="rounds of each competitor")
+    parser.add_argument("--seconds", type=float, default=0.25, help="seconds of each round")
     parser.add_argument("--json", action="store_true", help="print the figures as JSON too")
     parser.add_argument("--write", action="store_true", help="rewrite in benchmarks/README.md what was measured")
     return parser.parse_args()
