@@ -16,9 +16,9 @@ from struct import Struct
 from typing import Any, Final
 
 from rpcx.abc import Buffer, ByteSink, Formatter, MessageSink, Values
-from rpcx.errors import RpcxError
 from rpcx.messages import Call, Fault, Reply, Return
 from rpcx.plugins import sink as find_sink
+from rpcx.sinks.lowering import refusing
 from rpcx.sinks.values import Values as PlainValues
 
 COUNT: Final = Struct("!I")
@@ -38,13 +38,13 @@ class Chain:
         self.message_sinks: list[MessageSink[Any]] = [s for s in sinks if hasattr(s, "request")]  # type: ignore[misc]  # told apart by what they have
         byte_sinks: list[ByteSink] = [s for s in sinks if hasattr(s, "wrap")]  # type: ignore[misc]  # likewise
         self.encode: Encode = formatter.encode
-        self.decode: Decode = formatter.decode if getattr(formatter, "sound", False) else _refusing(formatter.decode)
+        self.decode: Decode = formatter.decode if getattr(formatter, "sound", False) else refusing(formatter.decode)
         #: The same for an envelope of scalars in lists, which needs neither segments nor `Values`.
         self.pack: Pack = getattr(formatter, "pack_plain", self._pack)
         self.has_sinks = bool(byte_sinks or self.message_sinks)
         if byte_sinks:
             encode, decode = _wrapping(formatter, byte_sinks)
-            self.encode, self.decode = encode, _refusing(decode)
+            self.encode, self.decode = encode, refusing(decode)
             self.pack = self._pack
 
     def _pack(self, envelope: list[Any]) -> bytes:
@@ -107,20 +107,6 @@ def _wrapping(formatter: Formatter, sinks: Sequence[ByteSink]) -> tuple[Encode, 
         return formatter.decode(parts[0], parts[1:], values)
 
     return encode, decode
-
-
-def _refusing(decode: Decode) -> Decode:
-    """Decode, and refuse what a library's own errors are raised for: those of zlib, say, are no ValueErrors."""
-
-    def refusing(body: bytes, segments: Sequence[Buffer], values: Values) -> object:
-        try:
-            return decode(body, segments, values)
-        except (RpcxError, ValueError):
-            raise
-        except Exception as error:  # noqa: BLE001  # whatever a hostile message provokes, it is no message
-            raise ValueError(f"{type(error).__name__}: {error}") from None
-
-    return refusing
 
 
 def _split(data: bytes) -> list[bytes]:

@@ -38,6 +38,8 @@ from rpcx.sinks.lowering import (
     check_depth,
     is_long,
     long_key,
+    no_message,
+    refusing,
     too_deep,
     too_many,
 )
@@ -132,19 +134,15 @@ class MsgpackFormatter:
             pass  # once more below, outside of this block: or it would be the context of whatever is raised there
         except (RpcxError, ValueError):
             raise
-        except Exception as error:  # noqa: BLE001  # whatever a hostile message provokes, it is no message
-            raise ValueError(f"{type(error).__name__}: {error}") from None
+        except Exception as error:  # noqa: BLE001  # `refusing`, written out for the usual message
+            raise no_message(error) from None
         else:
             return value
         return self._decode_extended(body, values)
 
+    @refusing
     def _decode_extended(self, body: bytes, values: Values) -> object:
-        try:
-            return _Decoding(values, (), self._depth, self._containers).decode(body)
-        except (RpcxError, ValueError):
-            raise
-        except Exception as error:  # noqa: BLE001  # as above
-            raise ValueError(f"{type(error).__name__}: {error}") from None
+        return _Decoding(values, (), self._depth, self._containers).decode(body)
 
 
 class _Extended(Exception):
@@ -329,6 +327,7 @@ class JsonFormatter:
         self._check_number(data)  # better here than at the other end
         return data, ()
 
+    @refusing
     def decode(self, body: bytes, segments: Sequence[Buffer], values: PlainValues) -> object:
         """The envelope. Raises ValueError on bytes that are none, LimitExceeded on too much."""
         if segments:
@@ -336,12 +335,8 @@ class JsonFormatter:
         try:
             self._check_number(body)
             return values.restore(json.loads(str(body, "utf-8"), parse_constant=_no_constant))
-        except (RpcxError, ValueError):
-            raise
         except RecursionError:
             raise too_deep(MAX_DEPTH) from None
-        except Exception as error:  # noqa: BLE001  # whatever a hostile message provokes, it is no message
-            raise ValueError(f"{type(error).__name__}: {error}") from None
 
     def _check_number(self, body: bytes) -> None:
         """Count brackets before anything is made of them; those in texts only once there are too many."""

@@ -12,11 +12,15 @@ Nothing is paid for places: what cannot travel is looked for again, from the out
 
 import collections
 import dataclasses
-from collections.abc import Iterator, Sequence
-from typing import Any, Final, Protocol
+import functools
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Final, ParamSpec, Protocol, TypeVar
 
-from rpcx.errors import LimitExceeded
+from rpcx.errors import LimitExceeded, RpcxError
 from rpcx.sinks.tags import Blob, CannotTravel, Tag
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 MAX_DEPTH: Final = 32  # containers within containers (Cap'n Proto 64; msgpack's C code stops at 1,024)
 MAX_CONTAINERS: Final = 100_000  # lists, maps and tuples in one message; each costs 56 to 64 bytes for one
@@ -65,6 +69,26 @@ def is_long(container: dict[Any, Any]) -> bool:  # of any type, both
     except TypeError:  # numbers, for one
         pass
     return any(isinstance(key, str) and len(key) > LONGEST_KEY for key in container)
+
+
+def no_message(error: Exception) -> ValueError:
+    """What ``error``, raised in reading what a stranger wrote, comes to."""
+    return ValueError(f"{type(error).__name__}: {error}")
+
+
+def refusing(decode: Callable[P, R]) -> Callable[P, R]:
+    """``decode``, whose every error is a refusal: a library's own, zlib's for one, are no ValueErrors."""
+
+    @functools.wraps(decode)
+    def refuse(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return decode(*args, **kwargs)
+        except (RpcxError, ValueError):
+            raise
+        except Exception as error:  # noqa: BLE001  # whatever a hostile message provokes, it is no message
+            raise no_message(error) from None
+
+    return refuse
 
 
 class Lowering:
