@@ -203,12 +203,13 @@ def _bound(family: socket.AddressFamily, where: Any, *, required: bool) -> socke
 def _tune(sock: socket.socket, where: Any) -> None:  # the peer's address
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    if hasattr(socket, "TCP_CONGESTION") and _is_loopback(where):
+    if hasattr(socket, "TCP_CONGESTION") and is_loopback(where):
         with contextlib.suppress(OSError):  # where this user may not choose
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, CONGESTION)
 
 
-def _is_loopback(where: Any) -> bool:  # a socket address
+def is_loopback(where: Any) -> bool:  # a socket address
+    """Whether it is of this machine alone."""
     return ipaddress.ip_address(where[0].partition("%")[0]).is_loopback
 
 
@@ -246,7 +247,7 @@ def beyond_loopback(location: str) -> str | None:
 
 def _beyond_loopback(resolved: list[Resolved]) -> str | None:
     for _, where in resolved:
-        if not _is_loopback(where):
+        if not is_loopback(where):
             return str(where[0])
     return None
 

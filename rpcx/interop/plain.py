@@ -9,7 +9,6 @@ Beyond loopback there is no TLS to fall back on, so a host must say ``insecure=T
 allow everybody (``"*"``). A client names the one host that it calls, and must say ``insecure=True``.
 """
 
-import ipaddress
 import os
 import socket
 import time
@@ -56,7 +55,7 @@ class PlainTcp:
         """
         if insecure:
             stream = self.dial(address, timeout)
-            stream.facts.owner = ipaddress.ip_address(stream.socket.getpeername()[0].partition("%")[0]).is_loopback
+            stream.facts.owner = tcp.is_loopback(stream.socket.getpeername())
             return stream
         advice = "a tunnel to it may begin on loopback; or, where others may read and change all of it, insecure=True"
         self._check(address, advice)
@@ -101,7 +100,7 @@ class PlainTcp:
     def _admit(self, sock: socket.socket, where: Any) -> PlainPeer:  # a socket address
         """Anybody who comes in."""
         facts = tcp.admit(sock, where)
-        local = ipaddress.ip_address(where[0].partition("%")[0]).is_loopback
+        local = tcp.is_loopback(where)
         uid = tcp.user_of(sock) if local else None
         return PlainPeer(self._scheme, facts.address, uid=uid, owner=local, reached=sock.getsockname()[0])
 
